@@ -1,0 +1,264 @@
+"""Everything made from `protos/`: the compiled image, the generated code, lint and the breaking check.
+
+    python tools/contracts.py generate     write gen/ (needs Go: OpenAPI, and the pinned validate.proto)
+    python tools/contracts.py check        lint, breaking changes, and whether gen/ is what generate would write
+    python tools/contracts.py baseline     accept the contracts as released: later changes must not break them
+    python tools/contracts.py protodeps    lay third-party .proto files out under .build/ for buf and editors
+
+One compiler (grpcio-tools' protoc) makes one image, with or without Go, and buf lints, compares and generates from
+it. The only third-party file that no Python package carries is buf/validate/validate.proto: with Go it comes from the
+module pinned in tools/go.mod, without Go from its descriptor in gen/validate.binpb, which generate writes.
+"""
+
+import filecmp
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import google.api
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / ".build"
+PROTODEPS = BUILD / "protodeps"
+IMAGE = BUILD / "image.binpb"
+GEN = ROOT / "gen"
+VALIDATE_DESCRIPTOR = GEN / "validate.binpb"
+VALIDATE_PROTO = "buf/validate/validate.proto"
+RELEASED = ROOT / "protos" / "released.binpb"
+
+AREAS = {
+    "orchestrator": "Projects, tasks, runs and agent workers.",
+    "approval": "Risk assessment, policy, approval requests, decisions and grants.",
+    "backup": "Snapshots, verification, retention and restore.",
+}
+API_VERSION = "v1"
+
+# buf's mark for "in the image only because something imports it" (buf.alpha.image.v1.ImageFileExtension): field 8042,
+# a message whose field 1 is true. Lint, breaking and generate pass such files over.
+IS_IMPORT = bytes([0xD2, 0xF6, 0x03, 0x02, 0x08, 0x01])
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> None:
+    """Run a command of this environment, showing its output; raise CalledProcessError when it fails."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    subprocess.run([str(part) for part in command], cwd=cwd, check=True, env={**os.environ, "PATH": path})
+
+
+def protoc(*arguments: str | Path) -> None:
+    """Compile with grpcio-tools' protoc."""
+    run(sys.executable, "-m", "grpc_tools.protoc", *arguments)
+
+
+def has_go() -> bool:
+    """Whether a Go toolchain is on the PATH."""
+    return shutil.which("go") is not None
+
+
+def go(*arguments: str) -> str:
+    """Run go in tools/ and return what it printed."""
+    command = ["go", "-C", str(ROOT / "tools"), *arguments]
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
+
+
+def lay_out_protodeps() -> None:
+    """Put the third-party .proto files where buf and protoc look for them."""
+    shutil.rmtree(PROTODEPS, ignore_errors=True)
+    googleapis = Path(next(iter(google.api.__path__))).parent
+    for package in ("api", "rpc"):
+        (PROTODEPS / "google" / package).mkdir(parents=True)
+        for proto in sorted((googleapis / package).glob("*.proto")):
+            shutil.copyfile(proto, PROTODEPS / "google" / package / proto.name)
+    if has_go():
+        module = json.loads(go("mod", "download", "-json", "github.com/bufbuild/protovalidate"))["Dir"]
+        (PROTODEPS / VALIDATE_PROTO).parent.mkdir(parents=True)
+        shutil.copyfile(Path(module, "proto", "protovalidate", VALIDATE_PROTO), PROTODEPS / VALIDATE_PROTO)
+
+
+def compile_validate(out: Path) -> None:
+    """Compile the pinned validate.proto, with what it imports, for machines that have no Go."""
+    protoc(f"-I{PROTODEPS}", "--include_imports", f"--descriptor_set_out={out}", VALIDATE_PROTO)
+
+
+def compile_image() -> None:
+    """Compile protos/ and all it imports into one image, comments included."""
+    lay_out_protodeps()
+    sources = sorted(path.relative_to(ROOT / "protos").as_posix() for path in (ROOT / "protos").rglob("*.proto"))
+    known = [] if has_go() else [f"--descriptor_set_in={VALIDATE_DESCRIPTOR}"]
+    flags = ["--include_imports", "--include_source_info", f"--descriptor_set_out={IMAGE}"]
+    protoc(f"-I{ROOT / 'protos'}", f"-I{PROTODEPS}", *known, *flags, *sources)
+    image = FileDescriptorSet.FromString(IMAGE.read_bytes())
+    for proto in image.file:
+        if proto.name not in sources:
+            proto.MergeFromString(IS_IMPORT)
+    IMAGE.write_bytes(image.SerializeToString(deterministic=True))
+
+
+def generate_python(out: Path) -> None:
+    """Write the Python messages, stubs and types of our contracts and of buf.validate under out/python."""
+    run("buf", "generate", IMAGE, "--output", out, "--path", "harness", "--path", "buf")
+    # mypy-protobuf writes stub types for files that define no service, too.
+    for types in (out / "python").rglob("*_pb2_grpc.pyi"):
+        if not types.with_suffix(".py").exists():
+            types.unlink()
+    # PEP 561: whoever installs the wheel gets the types too.
+    for package in ("harness", "buf"):
+        (out / "python" / package / "py.typed").touch()
+
+
+def generate_openapi(out: Path) -> None:
+    """Write one OpenAPI document a service area, and one of all of them, under out/openapi."""
+    go("build", "-o", str(BUILD / "bin") + os.sep, "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2")
+    names = [proto.name for proto in FileDescriptorSet.FromString(IMAGE.read_bytes()).file]
+    for area, description in AREAS.items():
+        ours = [name for name in names if name.startswith(f"harness/{area}/")]
+        openapi_document(out, area, f"Mother-Harness {area}", description, ours)
+    everything = [name for name in names if name.startswith(tuple(f"harness/{area}/" for area in AREAS))]
+    openapi_document(out, "mother-harness", "Mother-Harness", " ".join(AREAS.values()), everything)
+
+
+def openapi_document(out: Path, name: str, title: str, description: str, protos: list[str]) -> None:
+    """Merge the routes of some .proto files into out/openapi/<name>.swagger.json."""
+    bearer = {
+        "type": "TYPE_API_KEY",
+        "in": "IN_HEADER",
+        "name": "Authorization",
+        "description": 'A JWT with a "roles" claim, as `Authorization: Bearer TOKEN`.',
+    }
+    option = {
+        "info": {
+            "title": title,
+            "version": API_VERSION,
+            "description": description,
+            "license": {"name": "MIT"},
+        },
+        "schemes": ["HTTP", "HTTPS"],
+        "consumes": ["application/json"],
+        "produces": ["application/json"],
+        "security_definitions": {"security": {"bearer": bearer}},
+        "security": [{"security_requirement": {"bearer": {}}}],
+    }
+    # JSON is YAML. Every file gets the options, because the merged document takes them from whichever comes first.
+    configuration = BUILD / f"openapi-{name}.yaml"
+    files = [{"file": proto, "option": option} for proto in protos]
+    configuration.write_text(json.dumps({"openapiOptions": {"file": files}}))
+    plugin = {
+        "local": str(BUILD / "bin" / "protoc-gen-openapiv2"),
+        "out": "openapi",
+        "strategy": "all",
+        "opt": [
+            "allow_merge=true",
+            f"merge_file_name={name}",
+            f"openapi_configuration={configuration}",
+            "openapi_naming_strategy=simple",
+        ],
+    }
+    # The plugin is written in Go and wants a Go package for every file, though no Go is generated.
+    go_package = {"file_option": "go_package_prefix", "value": "github.com/mother-harness/mother-harness/gen/go"}
+    managed = {"enabled": True, "override": [{**go_package, "path": "harness"}]}
+    template = json.dumps({"version": "v2", "managed": managed, "plugins": [plugin]})
+    run("buf", "generate", IMAGE, "--template", template, "--output", out, *(f"--path={p}" for p in protos))
+
+
+def produce(out: Path) -> list[str]:
+    """Write all that this machine can generate under out; return the names of what it wrote, relative to gen/."""
+    generate_python(out)
+    if not has_go():
+        return ["python"]
+    generate_openapi(out)
+    compile_validate(out / VALIDATE_DESCRIPTOR.name)
+    return ["python", "openapi", VALIDATE_DESCRIPTOR.name]
+
+
+def generate() -> int:
+    """Replace gen/ by what the contracts give now."""
+    if not has_go():
+        print("make generate needs Go (https://go.dev/doc/install): OpenAPI comes from a tool built with it.")
+        print("Everything else works without: the generated code is committed.")
+        return 1
+    compile_image()
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        for name in produce(Path(folder)):
+            target = GEN / name
+            if target.is_dir():
+                shutil.rmtree(target)
+            GEN.mkdir(exist_ok=True)
+            shutil.move(Path(folder, name), target)
+    return 0
+
+
+def files_under(root: Path) -> set[Path]:
+    """The files of a tree (or of one file), relative to it, without what Python caches."""
+    if root.is_file():
+        return {Path()}
+    found = (path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(root) for path in found}
+
+
+def stale() -> list[str]:
+    """The files of gen/ that generate would add, change or remove."""
+    wrong = []
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        for name in produce(Path(folder)):
+            fresh, committed = Path(folder, name), GEN / name
+            for path in sorted(files_under(fresh) | files_under(committed)):
+                pair = (fresh / path, committed / path)
+                if not all(side.exists() for side in pair) or not filecmp.cmp(*pair, shallow=False):
+                    wrong.append(pair[1].relative_to(ROOT).as_posix())
+    return wrong
+
+
+def check() -> int:
+    """Lint the contracts, compare them with the released ones, and see that gen/ is current."""
+    compile_image()
+    run("buf", "lint", IMAGE)
+    run("buf", "breaking", IMAGE, "--against", RELEASED, "--exclude-imports")
+    wrong = stale()
+    for name in wrong:
+        print(f"not what the contracts give now: {name}")
+    if wrong:
+        print("run `make generate` and commit gen/")
+        return 1
+    if not has_go():
+        print("generated code: Python is current; OpenAPI was not compared, which needs Go")
+    return 0
+
+
+def baseline() -> int:
+    """Accept the contracts as released."""
+    compile_image()
+    image = FileDescriptorSet.FromString(IMAGE.read_bytes())
+    for proto in image.file:
+        proto.ClearField("source_code_info")
+    RELEASED.write_bytes(image.SerializeToString(deterministic=True))
+    return 0
+
+
+def protodeps() -> int:
+    """Lay third-party .proto files out for buf by hand and for editors."""
+    lay_out_protodeps()
+    if not has_go():
+        print(f"{VALIDATE_PROTO} comes with a Go module: without Go it is not laid out")
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run one of the commands; return the exit status."""
+    commands = {"generate": generate, "check": check, "baseline": baseline, "protodeps": protodeps}
+    if len(arguments) != 1 or arguments[0] not in commands:
+        print(__doc__)
+        return 2
+    BUILD.mkdir(exist_ok=True)
+    try:
+        return commands[arguments[0]]()
+    except subprocess.CalledProcessError as error:
+        # The tool has said what is wrong.
+        return error.returncode or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Turns a request in words into a plan of steps."""

@@ -1,0 +1,162 @@
+"""Every key of the orchestrator.
+
+All data is split over shards, and the shard is the hash tag, so that what changes together lives in one slot of a Redis
+Cluster. Ids carry their shard: a project's is drawn at its creation, and its tasks and runs have the same. `S` below
+is `orchestrator:{oNN}`, NN the shard as two digits. Owners and request ids are percent-encoded in keys. Times are Unix
+milliseconds of the Redis server's clock.
+
+| key | type | content | ends | written by |
+|---|---|---|---|---|
+| `S:project:<id>` | hash | `display_name description environment owner archived etag created_ms updated_ms` | kept | projects |
+| `S:projects`, `S:owner:<owner>:projects` | zset | ids of open projects by creation time | with the project | projects |
+| `S:archived_projects`, `S:owner:<owner>:archived_projects` | zset | ids of archived projects, same score | with the project | projects |
+| `S:task:<id>` | hash | `meta` and `plan` (JSON, immutable), `status last_run active_run created_ms updated_ms` | kept | tasks; status and runs by commit |
+| `S:tasks`, `S:owner:<owner>:tasks`, `S:project:<id>:tasks` | zset | task ids by creation time | with the task | tasks |
+| `S:run:<id>` | hash | `v core header`, one field `s:<step>` a step | retention of ended runs | commit |
+| `S:run:<id>:events` | stream | ids `<sequence>-0`, field `e`: JSON | with the run | commit |
+| `S:runs`, `S:owner:<owner>:runs`, `S:project:<id>:runs`, `S:task:<id>:runs` | zset | run ids by creation time | with the run | commit |
+| `S:request:<kind>:<owner>:<request id>` | string | `<id> <fingerprint>` of the first result | 24 h | the creating script |
+| `S:queue:<agent>` | zset | `run\\|step`, by priority and age | when leased or void | commit |
+| `S:timers` | zset | what to do, by when | when done | commit |
+| `S:outbox` | zset | calls owed to the approval service, by when | when answered | commit |
+| `S:ended` | zset | ids of ended runs by end time | with the run | commit |
+| `orchestrator:{o00}:approval_cursor` | string | where the watch of decisions resumes | kept | decision watcher |
+
+Projects and tasks are what people made, and are never dropped by the system. Channels: `orchestrator:wake` (a step is ready, a timer
+was set earlier, an outbox entry was added) and `orchestrator:run:<run id>` (the run has new events).
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+PREFIX = "orchestrator"
+
+REQUEST_TTL_SECONDS = 24 * 3600
+"""How long a request_id keeps a creation idempotent, as the contract says."""
+
+APPROVAL_CURSOR = f"{PREFIX}:{{o00}}:approval_cursor"
+WAKE_CHANNEL = f"{PREFIX}:wake"
+
+PROJECT_ID = "prj"
+TASK_ID = "tsk"
+RUN_ID = "run"
+
+_ID = re.compile(r"(prj|tsk|run)_(\d\d)[0-9a-f]{32}")
+
+
+def shard_in(kind: str, identifier: str) -> int | None:
+    """Return the shard in an id of this kind, or None if it is no such id, and so cannot name anything stored.
+
+    Ids from callers go through here before they become part of a key.
+    """
+    match = _ID.fullmatch(identifier)
+    return int(match[2]) if match and match[1] == kind else None
+
+
+def _shard_of(identifier: str) -> int:
+    match = _ID.fullmatch(identifier)
+    if match is None:
+        raise ValueError(f"{identifier!r} is not an id of the orchestrator")
+    return int(match[2])
+
+
+def tag(shard: int) -> str:
+    """Return what all keys of a shard start with."""
+    return f"{PREFIX}:{{o{shard:02d}}}"
+
+
+def project(project_id: str) -> str:
+    """Hash of one project."""
+    return f"{tag(_shard_of(project_id))}:project:{project_id}"
+
+
+def projects(shard: int, *, archived: bool = False) -> str:
+    """Ids of all open, or all archived, projects of a shard."""
+    return f"{tag(shard)}:{'archived_' if archived else ''}projects"
+
+
+def owner_projects(shard: int, owner: str, *, archived: bool = False) -> str:
+    """Ids of an owner's open, or archived, projects in a shard."""
+    return f"{tag(shard)}:owner:{quote(owner, safe='')}:{'archived_' if archived else ''}projects"
+
+
+def task(task_id: str) -> str:
+    """Hash of one task."""
+    return f"{tag(_shard_of(task_id))}:task:{task_id}"
+
+
+def tasks(shard: int) -> str:
+    """Ids of all tasks of a shard."""
+    return f"{tag(shard)}:tasks"
+
+
+def owner_tasks(shard: int, owner: str) -> str:
+    """Ids of an owner's tasks in a shard."""
+    return f"{tag(shard)}:owner:{quote(owner, safe='')}:tasks"
+
+
+def project_tasks(project_id: str) -> str:
+    """Ids of a project's tasks."""
+    return f"{project(project_id)}:tasks"
+
+
+def run(run_id: str) -> str:
+    """Hash of one run."""
+    return f"{tag(_shard_of(run_id))}:run:{run_id}"
+
+
+def run_events(run_id: str) -> str:
+    """Stream of a run's events."""
+    return f"{run(run_id)}:events"
+
+
+def runs(shard: int) -> str:
+    """Ids of all runs of a shard."""
+    return f"{tag(shard)}:runs"
+
+
+def owner_runs(shard: int, owner: str) -> str:
+    """Ids of an owner's runs in a shard."""
+    return f"{tag(shard)}:owner:{quote(owner, safe='')}:runs"
+
+
+def project_runs(project_id: str) -> str:
+    """Ids of a project's runs."""
+    return f"{project(project_id)}:runs"
+
+
+def task_runs(task_id: str) -> str:
+    """Ids of a task's runs."""
+    return f"{task(task_id)}:runs"
+
+
+def request(shard: int, kind: str, owner: str, request_id: str) -> str:
+    """First result of a creation; kind is `project`, `task` or `run`."""
+    return f"{tag(shard)}:request:{kind}:{quote(owner, safe='')}:{quote(request_id, safe='')}"
+
+
+def queue(shard: int, agent: str) -> str:
+    """Steps of a shard that are ready for an agent."""
+    return f"{tag(shard)}:queue:{agent}"
+
+
+def timers(shard: int) -> str:
+    """What a shard has to do at a time."""
+    return f"{tag(shard)}:timers"
+
+
+def outbox(shard: int) -> str:
+    """Calls a shard owes to the approval service."""
+    return f"{tag(shard)}:outbox"
+
+
+def ended(shard: int) -> str:
+    """Ended runs of a shard, for retention."""
+    return f"{tag(shard)}:ended"
+
+
+def run_channel(run_id: str) -> str:
+    """Channel that says a run has new events."""
+    return f"{PREFIX}:run:{run_id}"

@@ -1,0 +1,130 @@
+"""Reading an archive, and proving that it is whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Final
+
+import zstandard
+from blake3 import blake3
+
+from services.backup.archive.manifest import (
+    END_MAGIC,
+    FOOTER,
+    MAGIC,
+    MAX_MANIFEST_BYTES,
+    ArchiveError,
+    Frame,
+    Manifest,
+    Tally,
+    hash_hex,
+)
+from services.backup.rdb import Entry, RdbError, record_entries
+
+Report = Callable[[int, int], None]
+"""Called with keys and bytes done so far."""
+
+_SMALLEST_FILE: Final = len(MAGIC) + FOOTER.size
+
+
+def _ignore(keys: int, size: int) -> None:
+    pass
+
+
+class ArchiveReader:
+    """Opens the archive in `file`: checks the footer and the manifest. ArchiveError if they are not whole.
+
+    Every byte of the file is covered: the magic is compared, frames and manifest are hashed, and the footer must describe exactly them.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        size = file.seek(0, os.SEEK_END)
+        if size < _SMALLEST_FILE:
+            raise ArchiveError(f"the file has {size} bytes, fewer than any archive")
+        self._decompressor = zstandard.ZstdDecompressor()
+        if self._read_at(0, len(MAGIC)) != MAGIC:
+            raise ArchiveError("the file does not begin as an archive")
+        offset, length, digest, end = FOOTER.unpack(self._read_at(size - FOOTER.size, FOOTER.size))
+        if end != END_MAGIC:
+            raise ArchiveError("the file does not end as an archive; it is truncated or was never finished")
+        if length > MAX_MANIFEST_BYTES or offset + length + FOOTER.size != size:
+            raise ArchiveError("the footer does not describe this file")
+        encoded = self._read_at(offset, length)
+        if blake3(encoded).digest() != digest:
+            raise ArchiveError("the manifest's checksum is wrong")
+        self.manifest = Manifest.decode(encoded)
+        if self.manifest.end_of_frames() != offset:
+            raise ArchiveError("the manifest does not describe every frame")
+        self.size = size
+        self.digest: str = digest.hex()
+        """BLAKE3 of the manifest, which holds the BLAKE3 of every frame: the identity of the whole archive."""
+
+    def _read_at(self, offset: int, length: int) -> bytes:
+        self._file.seek(offset)
+        data = self._file.read(length)
+        if len(data) != length:
+            raise ArchiveError("the file ends early")
+        return data
+
+    def _records(self, number: int, frame: Frame) -> bytes:
+        packed = self._read_at(frame.offset, frame.length)
+        if hash_hex(packed) != frame.blake3:
+            raise ArchiveError(f"frame {number} is damaged: its checksum is wrong")
+        try:
+            # The size is compared before anything of that size is allocated.
+            if zstandard.frame_content_size(packed) != frame.raw_length:
+                raise ArchiveError(f"frame {number} does not hold as much as the manifest says")
+            data = self._decompressor.decompress(
+                packed, max_output_size=frame.raw_length, allow_extra_data=False
+            )
+        except zstandard.ZstdError as error:
+            raise ArchiveError(f"frame {number} cannot be decompressed: {error}") from None
+        return data
+
+    def entries(self, prefix: int | None = None) -> Iterator[Entry]:
+        """The records, all or of one prefix, every frame checked before anything of it is given out."""
+        database = self.manifest.snapshot.source.database
+        for number, frame in enumerate(self.manifest.frames):
+            if prefix is not None and frame.prefix != prefix:
+                continue
+            name = self.manifest.prefixes[frame.prefix].prefix.encode()
+            count = 0
+            try:
+                for entry in record_entries(self._records(number, frame), database):
+                    if not entry.key.startswith(name):
+                        raise ArchiveError(f"frame {number} holds a key of another prefix")
+                    count += 1
+                    yield entry
+            except RdbError as error:
+                raise ArchiveError(f"frame {number}: {error}") from None
+            if count != frame.entries:
+                raise ArchiveError(f"frame {number} holds {count} entries, not {frame.entries}")
+
+    def verify(self, report: Report = _ignore) -> None:
+        """Read everything and compare it with what the manifest claims. ArchiveError at the first difference."""
+        tallies = [Tally(counts.prefix) for counts in self.manifest.prefixes]
+        done = size = 0
+        for index, tally in enumerate(tallies):
+            for entry in self.entries(index):
+                tally.add(entry)
+                size += len(entry.record)
+                done += 1
+                if not done & 0xFFF:
+                    report(done, size)
+        report(done, size)
+        for tally, counts in zip(tallies, self.manifest.prefixes, strict=True):
+            if tally.counts() != counts:
+                raise ArchiveError(
+                    f"the entries under {counts.prefix!r} are not those that the manifest counts"
+                )
+
+    def samples(self, prefix: int) -> dict[int, Entry]:
+        """The smallest entry of each RDB type under a prefix: enough to ask a server whether it can load them all."""
+        found: dict[int, Entry] = {}
+        for entry in self.entries(prefix):
+            known = found.get(entry.kind)
+            if known is None or len(entry.record) < len(known.record):
+                found[entry.kind] = entry
+        return found

@@ -1,1 +1,2 @@
-"""The backup service: point-in-time snapshots over the replication protocol, verified archives, and restore of one service's keys."""
+"""The backup service: point-in-time snapshots over the replication protocol, verified archives, and
+restore of one service's keys."""

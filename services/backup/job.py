@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 
 from harness.backup.v1 import backup_pb2 as pb
-
 from services.backup.failure import JobFailed
 
 
 class JobControl:
-    """Progress of one job. Written by its thread, read by anyone; every field is one assignment, so no lock is needed."""
+    """Progress of one job.
+
+    Written by its thread, read by anyone; every field is one assignment, so no lock is needed.
+    """
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self.now_ms = now_ms

@@ -1,8 +1,9 @@
 """Making the keys under one prefix what an archive holds. Runs in a job's thread.
 
-Nothing is written before the whole archive has verified, the server has shown that it can load every type in it, and a fresh backup of what is there
-has been taken and verified. Keys are then written under a staging prefix, beside the live ones; only when all of them are there they are renamed into
-place. So a failure before the switch leaves the live keys untouched, and a failure during it leaves each single key either old or new.
+Nothing is written before the whole archive has verified, the server has shown that it can load every type in
+it, and a fresh backup of what is there has been taken and verified. Keys are then written under a staging
+prefix, beside the live ones; only when all of them are there they are renamed into place. So a failure before
+the switch leaves the live keys untouched, and a failure during it leaves each single key either old or new.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import hiredis
-from harness.backup.v1 import backup_pb2 as pb
 
+from harness.backup.v1 import backup_pb2 as pb
 from services.backup.archive import ArchiveError, ArchiveReader
 from services.backup.failure import JobFailed
 from services.backup.job import JobControl
@@ -37,7 +38,10 @@ class RestoreHooks:
     """What a restore needs from the service around it; all are called in the job's thread."""
 
     take_pre_restore_backup: Callable[[OnStaged], str]
-    """Back up the target as it is now; returns the backup's id. Gets a function for the keys that it finds in staging."""
+    """Back up the target as it is now; returns the backup's id.
+
+    Gets a function for the keys that it finds in staging.
+    """
     before_switch: Callable[[], None]
     """Record durably that live keys are about to change."""
 
@@ -63,7 +67,10 @@ def _refuse(command: str, key: bytes, reply: object) -> JobFailed:
 
 
 class Restorer:
-    """One restore. `run` either returns a report or raises JobFailed; `outcome` then says what it left behind."""
+    """One restore.
+
+    `run` either returns a report or raises JobFailed; `outcome` then says what it left behind.
+    """
 
     def __init__(
         self,
@@ -136,7 +143,8 @@ class Restorer:
         return self._staging + key[len(self._live) :]
 
     def _preflight(self, redis: Connection, reader: ArchiveReader, index: int) -> None:
-        """Find the newest dump version that the server takes, and let it load the smallest value of each type."""
+        """Find the newest dump version that the server takes, and let it load the smallest value of each
+        type."""
         probe = self._staging + b"probe"
         archived = reader.manifest.snapshot.source.rdb_version
         for version in (archived, *(older for older in _OLDER_RDB_VERSIONS if older < archived)):
@@ -162,8 +170,8 @@ class Restorer:
         if unknown:
             raise JobFailed(
                 "TYPES_UNKNOWN_TO_TARGET",
-                f"the target's server cannot load: {', '.join(unknown)}; restore into a server at least as new as "
-                f"{reader.manifest.snapshot.source.server_version}",
+                f"the target's server cannot load: {', '.join(unknown)}; "
+                f"restore into a server at least as new as {reader.manifest.snapshot.source.server_version}",
             )
 
     @staticmethod
@@ -210,7 +218,8 @@ class Restorer:
             if names and int(redis.command("EXISTS", *names)) != len(names):
                 raise JobFailed(
                     "STAGED_KEYS_LOST",
-                    "keys vanished while they were written; check the server's maxmemory-policy (it must be noeviction) and memory",
+                    "keys vanished while they were written; check the server's memory, "
+                    "and its maxmemory-policy, which must be noeviction",
                 )
             self._control.check()
 
@@ -223,7 +232,8 @@ class Restorer:
             return
 
     def _remove_extra(self, redis: Connection, before: ArchiveReader) -> None:
-        """Remove the live keys that have no staged counterpart: whatever the backup does not hold, or holds expired."""
+        """Remove the live keys that have no staged counterpart: whatever the backup does not hold, or
+        holds expired."""
         index = before.manifest.index_of(self._prefix)
         assert index is not None
         self.report.previous_keys = before.manifest.prefixes[index].keys
@@ -267,6 +277,6 @@ class Restorer:
         self.outcome = pb.RESTORE_OUTCOME_MIXED
         raise JobFailed(
             "COUNT_MISMATCH",
-            f"after the switch {self.report.counted_keys} keys were counted, not {self.report.restored_keys}; "
+            f"{self.report.counted_keys} keys were counted, not the {self.report.restored_keys} restored; "
             "something else writes under the prefix: stop it, then restore again",
         )

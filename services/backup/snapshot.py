@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from harness.backup.v1 import backup_pb2 as pb
-
 from services.backup.archive import ArchiveReader, ArchiveWriter, Manifest, Snapshot, SourceInfo
 from services.backup.failure import JobFailed
 from services.backup.job import JobControl
@@ -48,16 +47,22 @@ class _Source:
     def __init__(self, config: TargetConfig, control: JobControl) -> None:
         self._config = config
         self._control = control
+        self._prefixes = [prefix.encode() for prefix in config.prefixes]
+        self._staging = [(prefix + STAGING).encode() for prefix in config.prefixes]
         self.other_keys = 0
 
+    def _place(self, entry: Entry) -> int | None:
+        if entry.db == self.replication.database:
+            for index, prefix in enumerate(self._prefixes):
+                if entry.key.startswith(prefix):
+                    return index
+        return None
+
     def entries(self, on_staged: OnStaged | None = None) -> Iterator[tuple[int, Entry]]:
-        """Prefix index and entry of every key of the target; staged keys go to `on_staged`, other keys are counted."""
+        """Prefix index and entry of every key of the target; staged keys go to `on_staged`, other keys are
+        counted."""
         config, control = self._config, self._control
         control.enter(pb.PHASE_CONNECTING)
-        prefixes = [
-            (index, prefix.encode(), (prefix + STAGING).encode())
-            for index, prefix in enumerate(config.prefixes)
-        ]
         url = config.url.get_secret_value()
         with ReplicationStream(url, diskless=config.diskless, check=control.check) as stream:
             self.replication = stream
@@ -69,19 +74,13 @@ class _Source:
                     keys += 1
                     if not keys & _REPORT_EVERY:
                         control.report(keys, self.rdb.bytes_read)
-                    if entry.db == stream.database:
-                        for index, prefix, staging in prefixes:
-                            if entry.key.startswith(prefix):
-                                break
-                        else:
-                            self.other_keys += 1
-                            continue
-                        if not entry.key.startswith(staging):
-                            yield index, entry
-                        elif on_staged is not None:
-                            on_staged(entry.key)
-                        continue
-                    self.other_keys += 1
+                    place = self._place(entry)
+                    if place is None:
+                        self.other_keys += 1
+                    elif not entry.key.startswith(self._staging[place]):
+                        yield place, entry
+                    elif on_staged is not None:
+                        on_staged(entry.key)
             except RdbUnsupported as error:
                 raise JobFailed(
                     "UNSUPPORTED_SERVER", f"the server's snapshot cannot be read: {error}"
@@ -111,7 +110,7 @@ def take_backup(
     control: JobControl,
     on_staged: OnStaged | None = None,
 ) -> Sealed:
-    """Snapshot a target into the repository. When this returns, the archive is in place, synced, and was read back whole.
+    """Snapshot a target into the repository. When this returns, the archive is in place, synced and verified.
 
     Raises JobFailed; then there is no archive.
     """
@@ -146,7 +145,10 @@ class KeyCount:
 
 
 def count_keys(config: TargetConfig, control: JobControl) -> KeyCount:
-    """Count the keys of a target with one prefix by a snapshot of their own, without keeping it. Raises JobFailed."""
+    """Count the keys of a target with one prefix by a snapshot of their own, without keeping it.
+
+    Raises JobFailed.
+    """
     lasting = expiring = 0
     for _, entry in _Source(config, control).entries():
         if entry.expire_ms is None:

@@ -8,7 +8,10 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 STAGING: Final = "~restore:"
-"""Behind a prefix, where a restore writes keys before it switches them into place. Snapshots leave such keys out."""
+"""Behind a prefix, where a restore writes keys before it switches them into place.
+
+Snapshots leave such keys out.
+"""
 
 _PREFIX = re.compile(r"[^\x00-\x20*?\[\]\\~{}]{1,128}")
 
@@ -16,8 +19,9 @@ _PREFIX = re.compile(r"[^\x00-\x20*?\[\]\\~{}]{1,128}")
 class TargetConfig(BaseModel):
     """One target.
 
-    `url` is the server to take snapshots from; its user needs `+psync +replconf +ping`. `restore_url` is the server to write to, with a user confined
-    to the one prefix; a target without it cannot be restored. `diskless`: let the server stream without using its disk (slower to begin).
+    `url` is the server to take snapshots from; its user needs `+psync +replconf +ping`. `restore_url` is the
+    server to write to, with a user confined to the one prefix; a target without it cannot be restored.
+    `diskless`: let the server stream without using its disk (slower to begin).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,7 +37,7 @@ class TargetConfig(BaseModel):
         for prefix in prefixes:
             if not _PREFIX.fullmatch(prefix):
                 raise ValueError(
-                    f"{prefix!r} cannot be a prefix: 1 to 128 characters, no blanks and none of * ? [ ] \\ ~ {{ }}"
+                    f"{prefix!r} cannot be a prefix: 1 to 128 characters, no blanks, none of *?[]\\~{{}}"
                 )
             if any(other is not prefix and other.startswith(prefix) for other in prefixes):
                 raise ValueError(f"prefix {prefix!r} contains another of the same target")
@@ -44,7 +48,8 @@ class TargetConfig(BaseModel):
         return self.restore_url is not None and len(self.prefixes) == 1
 
     def overlaps(self, other: TargetConfig) -> bool:
-        """Whether the two may hold the same keys, judged by prefix alone: the same server can have many addresses."""
+        """Whether the two may hold the same keys, judged by prefix alone: the same server can have many
+        addresses."""
         return any(a.startswith(b) or b.startswith(a) for a in self.prefixes for b in other.prefixes)
 
 

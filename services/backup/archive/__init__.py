@@ -1,4 +1,7 @@
-"""The archive: how a snapshot lies in one file. The format is specified in docs/backup-format.md; nothing here knows Redis."""
+"""The archive: how a snapshot lies in one file.
+
+The format is specified in docs/backup-format.md; nothing here knows Redis.
+"""
 
 from services.backup.archive.manifest import (
     FORMAT_VERSION,

@@ -29,7 +29,10 @@ class _Strict(BaseModel):
 
 
 class SourceInfo(_Strict):
-    """Where the snapshot comes from. `rdb_version` is the format of every value; `crc_checked` is false if the server writes no checksum."""
+    """Where the snapshot comes from.
+
+    `rdb_version` is the format of every value; `crc_checked` is false if the server writes no checksum.
+    """
 
     server_version: str
     replication_id: str
@@ -41,7 +44,10 @@ class SourceInfo(_Strict):
 
 
 class PrefixCounts(_Strict):
-    """What the archive holds under one prefix. `bytes` counts records before compression; `types` is by RDB type number."""
+    """What the archive holds under one prefix.
+
+    `bytes` counts records before compression; `types` is by RDB type number.
+    """
 
     prefix: str = Field(min_length=1)
     keys: int = Field(ge=0)
@@ -51,7 +57,10 @@ class PrefixCounts(_Strict):
 
 
 class Frame(_Strict):
-    """One zstd frame of whole records of one prefix. `length` is its compressed size, `raw_length` its size before."""
+    """One zstd frame of whole records of one prefix.
+
+    `length` is its compressed size, `raw_length` its size before.
+    """
 
     prefix: int = Field(ge=0)
     offset: int = Field(ge=0)
@@ -75,7 +84,10 @@ class Snapshot(_Strict):
 
 
 class Manifest(_Strict):
-    """The whole description of an archive. `other_keys` (in `snapshot`) counts keys of the server that belong to none of the prefixes."""
+    """The whole description of an archive.
+
+    `other_keys` (in `snapshot`) counts keys of the server that belong to none of the prefixes.
+    """
 
     format_version: Literal[1]
     snapshot: Snapshot

@@ -35,7 +35,8 @@ def _ignore(keys: int, size: int) -> None:
 class ArchiveReader:
     """Opens the archive in `file`: checks the footer and the manifest. ArchiveError if they are not whole.
 
-    Every byte of the file is covered: the magic is compared, frames and manifest are hashed, and the footer must describe exactly them.
+    Every byte of the file is covered: the magic is compared, frames and manifest are hashed, and the footer
+    must describe exactly them.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -59,7 +60,8 @@ class ArchiveReader:
             raise ArchiveError("the manifest does not describe every frame")
         self.size = size
         self.digest: str = digest.hex()
-        """BLAKE3 of the manifest, which holds the BLAKE3 of every frame: the identity of the whole archive."""
+        """BLAKE3 of the manifest, which holds the BLAKE3 of every frame: the identity of the whole
+        archive."""
 
     def _read_at(self, offset: int, length: int) -> bytes:
         self._file.seek(offset)
@@ -103,7 +105,10 @@ class ArchiveReader:
                 raise ArchiveError(f"frame {number} holds {count} entries, not {frame.entries}")
 
     def verify(self, report: Report = _ignore) -> None:
-        """Read everything and compare it with what the manifest claims. ArchiveError at the first difference."""
+        """Read everything and compare it with what the manifest claims.
+
+        ArchiveError at the first difference.
+        """
         tallies = [Tally(counts.prefix) for counts in self.manifest.prefixes]
         done = size = 0
         for index, tally in enumerate(tallies):
@@ -121,7 +126,8 @@ class ArchiveReader:
                 )
 
     def samples(self, prefix: int) -> dict[int, Entry]:
-        """The smallest entry of each RDB type under a prefix: enough to ask a server whether it can load them all."""
+        """The smallest entry of each RDB type under a prefix: enough to ask a server whether it can load
+        them all."""
         found: dict[int, Entry] = {}
         for entry in self.entries(prefix):
             known = found.get(entry.kind)

@@ -22,12 +22,16 @@ from services.backup.archive.manifest import (
 from services.backup.rdb import Entry
 
 FRAME_BYTES: Final = 4 << 20
-"""Records are collected to this size before they are compressed; from 1 MiB on the size costs no compression ratio (measured)."""
+"""Records are collected to this size before they are compressed; from 1 MiB on the size costs no
+compression ratio (measured)."""
 ZSTD_LEVEL: Final = 3
 
 
 class ArchiveWriter:
-    """Writes records into `out`, a new file that is open for writing at its start. Nothing is an archive before `finish`."""
+    """Writes records into `out`, a new file that is open for writing at its start.
+
+    Nothing is an archive before `finish`.
+    """
 
     def __init__(self, out: BinaryIO, prefixes: Sequence[str], *, frame_bytes: int = FRAME_BYTES) -> None:
         self._out = out

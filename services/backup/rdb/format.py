@@ -1,7 +1,8 @@
 """The RDB format: opcodes, value types, and how to step over a value without decoding it.
 
-Source: `rdb.h` and `rdb.c` of Redis 6.2 to 8.0 and Valkey 7.2 to 8.1. Functions here take a buffer that may end anywhere. They either raise
-IndexError or return a position behind the buffer's end when the buffer is too short; the caller checks both and reads on.
+Source: `rdb.h` and `rdb.c` of Redis 6.2 to 8.0 and Valkey 7.2 to 8.1. Functions here take a buffer that may
+end anywhere. They either raise IndexError or return a position behind the buffer's end when the buffer is too
+short; the caller checks both and reads on.
 """
 
 from __future__ import annotations
@@ -99,7 +100,10 @@ def read_string(buf: bytes, pos: int) -> bytes:
 
 
 def lzf_decompress(data: bytes, size: int) -> bytes:
-    """LZF as Redis uses it, for the keys that the server compressed. RdbError if the data does not give exactly `size` bytes."""
+    """LZF as Redis uses it, for the keys that the server compressed.
+
+    RdbError if the data does not give exactly `size` bytes.
+    """
     out = bytearray()
     pos, end = 0, len(data)
     try:
@@ -187,7 +191,8 @@ def _stream(generation: int) -> Callable[[bytes, int], int]:
         packs, pos = length(buf, pos)
         for _ in range(packs):
             pos = skip_string(buf, skip_string(buf, pos))
-        # Elements and the last id; since generation 2 also the first id, the greatest deleted id, and the entries ever added.
+        # Elements and the last id; since generation 2 also the first id, the greatest deleted id, and the
+        # entries ever added.
         pos = _lengths(buf, pos, 3 if generation == 1 else 8)
         groups, pos = length(buf, pos)
         for _ in range(groups):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-import anycrc
+import anycrc  # type: ignore[import-untyped]
 
 _CRC64 = anycrc.Model("CRC64-REDIS")
 

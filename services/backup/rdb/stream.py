@@ -1,4 +1,5 @@
-"""Reading an RDB stream entry by entry, in memory that depends on the largest entry and not on the size of the stream."""
+"""Reading an RDB stream entry by entry, in memory that depends on the largest entry and not on the size of
+the stream."""
 
 from __future__ import annotations
 
@@ -12,14 +13,17 @@ from services.backup.rdb.payload import crc64
 
 READ_SIZE: Final = 1 << 20
 MAX_ENTRY_BYTES: Final = 2 << 30
-"""Largest entry that is read. The server's own limit is 512 MB a string; a length beyond this is a damaged stream."""
+"""Largest entry that is read.
+
+The server's own limit is 512 MB a string; a length beyond this is a damaged stream.
+"""
 
 
 class Entry(NamedTuple):
     """One key with its value, as the server wrote it.
 
-    `record` is the verbatim slice: an expiry in milliseconds with its opcode if there is one, type byte, key, value. `value_at` is where the
-    value begins in it. `expire_ms` is Unix time in milliseconds.
+    `record` is the verbatim slice: an expiry in milliseconds with its opcode if there is one, type byte, key,
+    value. `value_at` is where the value begins in it. `expire_ms` is Unix time in milliseconds.
     """
 
     db: int
@@ -43,7 +47,10 @@ def _entry_end(kind: int, buf: bytes, pos: int) -> int:
 
 
 def record_entries(data: bytes, db: int = 0) -> Iterator[Entry]:
-    """The entries of concatenated records (a frame of an archive). RdbError if they are not whole and nothing else."""
+    """The entries of concatenated records (a frame of an archive).
+
+    RdbError if they are not whole and nothing else.
+    """
     pos, size = 0, len(data)
     try:
         while pos < size:
@@ -68,8 +75,9 @@ def record_entries(data: bytes, db: int = 0) -> Iterator[Entry]:
 class RdbStream:
     """A whole RDB stream, read through `read(n)`, which gives 1 to n bytes, and b"" at the end.
 
-    Iterate `entries()` to the end; after that `version`, `aux`, `crc_checked` and `bytes_read` hold for the whole stream. RdbError if the stream
-    is damaged or ends early, RdbUnsupported if it has a version, type or opcode that is not known here.
+    Iterate `entries()` to the end; after that `version`, `aux`, `crc_checked` and `bytes_read` hold for the
+    whole stream. RdbError if the stream is damaged or ends early, RdbUnsupported if it has a version, type or
+    opcode that is not known here.
     """
 
     def __init__(self, read: Callable[[int], bytes], *, max_entry_bytes: int = MAX_ENTRY_BYTES) -> None:
@@ -84,7 +92,8 @@ class RdbStream:
         self.crc_checked = False
 
     def _refill(self, pos: int) -> None:
-        """Drop what is before `pos`, and at least double what remains, so that reading a large entry again costs linear time."""
+        """Drop what is before `pos`, and at least double what remains, so that reading a large entry again
+        costs linear time."""
         buf = self._buf
         self._crc = crc64(buf[:pos], self._crc)
         rest = len(buf) - pos
@@ -123,7 +132,8 @@ class RdbStream:
             start = pos
             try:
                 while True:
-                    # `start` is behind the last whole item; an item cut off by the buffer's end is read again from there.
+                    # `start` is behind the last whole item; an item cut off by the buffer's end is read again
+                    # from there.
                     start = pos
                     kind = buf[pos]
                     if kind < rdb.MIN_OPCODE:

@@ -16,11 +16,12 @@ _POLL_S: Final = 1.0
 class ReplicationStream:
     """A full synchronisation that has begun: `read` gives the bytes of one RDB stream.
 
-    The server's user needs only `+psync +replconf +ping`. With `diskless` the server may send while it forks, without using its disk, but since
-    Redis 7 waits `repl-diskless-sync-delay` (5 s by default) before it begins; without, it writes its own dump file first and begins at once.
+    The server's user needs only `+psync +replconf +ping`. With `diskless` the server may send while it forks,
+    without using its disk, but since Redis 7 waits `repl-diskless-sync-delay` (5 s by default) before it
+    begins; without, it writes its own dump file first and begins at once.
 
-    JobFailed: SERVER_UNREACHABLE, AUTHENTICATION_FAILED, PERMISSION_MISSING, REPLICATION_REFUSED, CONNECTION_LOST, or what `check` raises, which is
-    called at least once a second.
+    JobFailed: SERVER_UNREACHABLE, AUTHENTICATION_FAILED, PERMISSION_MISSING, REPLICATION_REFUSED,
+    CONNECTION_LOST, or what `check` raises, which is called at least once a second.
     """
 
     def __init__(
@@ -54,7 +55,8 @@ class ReplicationStream:
         if login is not None:
             self._ask(login)
         self._ask(["PING"])
-        # Tells servers that know it not to keep writes for this client; others answer with an error, which does no harm.
+        # Tells servers that know it not to keep writes for this client; others answer with an error, which
+        # does no harm.
         self._ask(["REPLCONF", "rdb-only", 1], may_fail=True)
         if diskless:
             self._ask(["REPLCONF", "capa", "eof"])
@@ -106,7 +108,10 @@ class ReplicationStream:
                 raise self._lost(error) from error
 
     def _line(self) -> str:
-        """The next line. Empty lines are skipped: servers send them to keep the link alive while they prepare."""
+        """The next line.
+
+        Empty lines are skipped: servers send them to keep the link alive while they prepare.
+        """
         while True:
             line, newline, rest = self._pending.partition(b"\n")
             if newline:
@@ -141,7 +146,8 @@ class ReplicationStream:
         return data
 
     def _read_marked(self, size: int) -> bytes:
-        # The stream ends when the mark is the last thing received; nothing follows it until a replica has acknowledged.
+        # The stream ends when the mark is the last thing received; nothing follows it until a replica has
+        # acknowledged.
         while True:
             if self._pending.endswith(self._mark):
                 data, self._pending = self._pending[:-_MARK_BYTES], b""

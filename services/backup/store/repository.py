@@ -20,8 +20,8 @@ _ID: Final = re.compile(r"bkp_[0-9a-z]{1,64}")
 class Repository:
     """A directory of archives, `<backup id>.mhb`, owned by one process at a time.
 
-    A backup is written to `.<backup id>.tmp`, synced, read back and verified, then renamed, and the directory is synced. Names that are not backup ids
-    are refused and never listed, symbolic links are not followed.
+    A backup is written to `.<backup id>.tmp`, synced, read back and verified, then renamed, and the directory
+    is synced. Names that are not backup ids are refused and never listed, symbolic links are not followed.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -29,7 +29,10 @@ class Repository:
         self._lock: int | None = None
 
     def claim(self) -> None:
-        """Create the directory if needed and take it for this process until it ends. JobFailed if another process has it."""
+        """Create the directory if needed and take it for this process until it ends.
+
+        JobFailed if another process has it.
+        """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -74,8 +77,9 @@ class Repository:
     ) -> Iterator[tuple[BinaryIO, Callable[[Callable[[int, int], None]], ArchiveReader]]]:
         """Write a new archive.
 
-        Gives the file to write to and a function that seals it: sync, verify by reading all of it back, rename, sync the directory. Whatever ends the
-        block before that removes the file. JobFailed (STORAGE_FAILED) for an error of the disk.
+        Gives the file to write to and a function that seals it: sync, verify by reading all of it back,
+        rename, sync the directory. Whatever ends the block before that removes the file. JobFailed
+        (STORAGE_FAILED) for an error of the disk.
         """
         path = self._path(backup_id)
         temporary = self.directory / f".{backup_id}.tmp"
@@ -112,7 +116,10 @@ class Repository:
 
     @contextlib.contextmanager
     def open(self, backup_id: str) -> Iterator[ArchiveReader]:
-        """Open an archive: footer and manifest checked, and the archive is the one it is named after. ArchiveError if not; also if it is missing."""
+        """Open an archive: footer and manifest checked, and the archive is the one it is named after.
+
+        ArchiveError if not; also if it is missing.
+        """
         path = self._path(backup_id)
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -136,7 +143,10 @@ class Repository:
             return reader.manifest, reader.size, reader.digest
 
     def delete(self, backup_id: str) -> None:
-        """Remove an archive; nothing if it is not there. JobFailed (STORAGE_FAILED) if it cannot be removed."""
+        """Remove an archive; nothing if it is not there.
+
+        JobFailed (STORAGE_FAILED) if it cannot be removed.
+        """
         try:
             self._path(backup_id).unlink(missing_ok=True)
             self._sync_directory()

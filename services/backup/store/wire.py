@@ -1,7 +1,7 @@
 """A small blocking Redis connection for job threads.
 
-redis-py restores 70,000 keys a second where packed pipelines on a plain socket restore 200,000, and it has no way to speak the replication
-protocol; the event loop's clients stay redis-py.
+redis-py restores 70,000 keys a second where packed pipelines on a plain socket restore 200,000, and it has no
+way to speak the replication protocol; the event loop's clients stay redis-py.
 """
 
 from __future__ import annotations
@@ -33,8 +33,11 @@ def _tls(options: dict[str, Any]) -> ssl.SSLContext:
 
 
 def open_socket(url: str, timeout: float = TIMEOUT_S) -> tuple[socket.socket, dict[str, Any]]:
-    """Connect to a redis://, rediss:// or unix:// URL. Returns the socket and the URL's parts. JobFailed if nobody answers."""
-    options: dict[str, Any] = dict(parse_url(url))
+    """Connect to a redis://, rediss:// or unix:// URL. Returns the socket and the URL's parts.
+
+    JobFailed if nobody answers.
+    """
+    options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
     kind = options.get("connection_class")
     try:
         if kind is not None and issubclass(kind, UnixDomainSocketConnection):
@@ -63,7 +66,9 @@ def auth_command(options: dict[str, Any]) -> list[Argument] | None:
 
 
 def pack(args: Sequence[Argument]) -> bytes:
-    return hiredis.pack_command(tuple(args))
+    """One command in the wire format."""
+    packed: bytes = hiredis.pack_command(tuple(args))  # type: ignore[arg-type]
+    return packed
 
 
 class Connection:
@@ -102,7 +107,10 @@ class Connection:
             self._reader.feed(data)
 
     def pipeline(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        """Send all, then read all replies; an error reply is an item of the result. JobFailed if the connection breaks."""
+        """Send all, then read all replies; an error reply is an item of the result.
+
+        JobFailed if the connection breaks.
+        """
         try:
             self._sock.sendall(b"".join(map(pack, commands)))
             return [self._reply() for _ in commands]

@@ -1,13 +1,14 @@
 """Everything made from `protos/`: the compiled image, the generated code, lint and the breaking check.
 
     python tools/contracts.py generate     write gen/ (needs Go: OpenAPI, and the pinned validate.proto)
-    python tools/contracts.py check        lint, breaking changes, and whether gen/ is what generate would write
+    python tools/contracts.py check        lint, breaking changes, and whether gen/ is what generate writes
     python tools/contracts.py baseline     accept the contracts as released: later changes must not break them
     python tools/contracts.py protodeps    lay third-party .proto files out under .build/ for buf and editors
 
-One compiler (grpcio-tools' protoc) makes one image, with or without Go, and buf lints, compares and generates from
-it. The only third-party file that no Python package carries is buf/validate/validate.proto: with Go it comes from the
-module pinned in tools/go.mod, without Go from its descriptor in gen/validate.binpb, which generate writes.
+One compiler (grpcio-tools' protoc) makes one image, with or without Go, and buf lints, compares and generates
+from it. The only third-party file that no Python package carries is buf/validate/validate.proto: with Go it
+comes from the module pinned in tools/go.mod, without Go from its descriptor in gen/validate.binpb, which
+generate writes.
 """
 
 import filecmp
@@ -37,9 +38,11 @@ AREAS = {
     "backup": "Snapshots, verification, retention and restore.",
 }
 API_VERSION = "v1"
+OPENAPI_PLUGIN = "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2"
+GO_PACKAGES = "github.com/mother-harness/mother-harness/gen/go"
 
-# buf's mark for "in the image only because something imports it" (buf.alpha.image.v1.ImageFileExtension): field 8042,
-# a message whose field 1 is true. Lint, breaking and generate pass such files over.
+# buf's mark for "in the image only because something imports it": field 8042 of a file, a message whose field
+# 1 is true (buf.alpha.image.v1.ImageFileExtension). Lint, breaking and generate pass such files over.
 IS_IMPORT = bytes([0xD2, 0xF6, 0x03, 0x02, 0x08, 0x01])
 
 
@@ -80,17 +83,18 @@ def lay_out_protodeps() -> None:
 
 
 def compile_validate(out: Path) -> None:
-    """Compile the pinned validate.proto, with what it imports, for machines that have no Go."""
-    protoc(f"-I{PROTODEPS}", "--include_imports", f"--descriptor_set_out={out}", VALIDATE_PROTO)
+    """Compile the pinned validate.proto, comments included, for machines that have no Go."""
+    protoc(f"-I{PROTODEPS}", "--include_source_info", f"--descriptor_set_out={out}", VALIDATE_PROTO)
 
 
 def compile_image() -> None:
     """Compile protos/ and all it imports into one image, comments included."""
     lay_out_protodeps()
-    sources = sorted(path.relative_to(ROOT / "protos").as_posix() for path in (ROOT / "protos").rglob("*.proto"))
+    root = ROOT / "protos"
+    sources = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.proto"))
     known = [] if has_go() else [f"--descriptor_set_in={VALIDATE_DESCRIPTOR}"]
     flags = ["--include_imports", "--include_source_info", f"--descriptor_set_out={IMAGE}"]
-    protoc(f"-I{ROOT / 'protos'}", f"-I{PROTODEPS}", *known, *flags, *sources)
+    protoc(f"-I{root}", f"-I{PROTODEPS}", *known, *flags, *sources)
     image = FileDescriptorSet.FromString(IMAGE.read_bytes())
     for proto in image.file:
         if proto.name not in sources:
@@ -112,7 +116,7 @@ def generate_python(out: Path) -> None:
 
 def generate_openapi(out: Path) -> None:
     """Write one OpenAPI document a service area, and one of all of them, under out/openapi."""
-    go("build", "-o", str(BUILD / "bin") + os.sep, "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2")
+    go("build", "-o", f"{BUILD}/bin/", OPENAPI_PLUGIN)
     names = [proto.name for proto in FileDescriptorSet.FromString(IMAGE.read_bytes()).file]
     for area, description in AREAS.items():
         ours = [name for name in names if name.startswith(f"harness/{area}/")]
@@ -142,7 +146,7 @@ def openapi_document(out: Path, name: str, title: str, description: str, protos:
         "security_definitions": {"security": {"bearer": bearer}},
         "security": [{"security_requirement": {"bearer": {}}}],
     }
-    # JSON is YAML. Every file gets the options, because the merged document takes them from whichever comes first.
+    # JSON is YAML. Every file gets the options, because the merged document takes those of the first.
     configuration = BUILD / f"openapi-{name}.yaml"
     files = [{"file": proto, "option": option} for proto in protos]
     configuration.write_text(json.dumps({"openapiOptions": {"file": files}}))
@@ -158,14 +162,14 @@ def openapi_document(out: Path, name: str, title: str, description: str, protos:
         ],
     }
     # The plugin is written in Go and wants a Go package for every file, though no Go is generated.
-    go_package = {"file_option": "go_package_prefix", "value": "github.com/mother-harness/mother-harness/gen/go"}
+    go_package = {"file_option": "go_package_prefix", "value": GO_PACKAGES}
     managed = {"enabled": True, "override": [{**go_package, "path": "harness"}]}
     template = json.dumps({"version": "v2", "managed": managed, "plugins": [plugin]})
     run("buf", "generate", IMAGE, "--template", template, "--output", out, *(f"--path={p}" for p in protos))
 
 
 def produce(out: Path) -> list[str]:
-    """Write all that this machine can generate under out; return the names of what it wrote, relative to gen/."""
+    """Write all that this machine can generate under out; return the names of what it wrote there."""
     generate_python(out)
     if not has_go():
         return ["python"]
@@ -177,7 +181,9 @@ def produce(out: Path) -> list[str]:
 def generate() -> int:
     """Replace gen/ by what the contracts give now."""
     if not has_go():
-        print("make generate needs Go (https://go.dev/doc/install): OpenAPI comes from a tool built with it.")
+        print(
+            "make generate needs Go (https://go.dev/doc/install), which is not on the PATH: OpenAPI comes from a tool built with it."
+        )
         print("Everything else works without: the generated code is committed.")
         return 1
     compile_image()

@@ -2,6 +2,9 @@ module github.com/mother-harness/mother-harness/tools
 
 go 1.26.0
 
+// bufbuild/protovalidate has no Go code: it is here for buf/validate/validate.proto, which tools/contracts.py takes
+// from the module cache. `go mod tidy` would drop it; put it back with `go get github.com/bufbuild/protovalidate`.
+
 tool (
 	github.com/bojand/ghz/cmd/ghz
 	github.com/fullstorydev/grpcurl/cmd/grpcurl

@@ -1,6 +1,7 @@
 """A protoc plugin for gRPC's Python stubs, which grpcio-tools offers only inside its own protoc.
 
-Reads a CodeGeneratorRequest from stdin, hands its descriptors to `grpc_tools.protoc`, answers with what it wrote.
+Reads a CodeGeneratorRequest from stdin, hands its descriptors to `grpc_tools.protoc`, answers with
+what came out.
 """
 
 import subprocess

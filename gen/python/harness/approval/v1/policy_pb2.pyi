@@ -49,7 +49,7 @@ class Policy(_message.Message):
     """Empty for a shipped default."""
     @_builtins.property
     def allowed_types(self) -> _containers.RepeatedScalarFieldContainer[_action_pb2.ApprovalType.ValueType]:
-        """Types that may pass; empty means all. Actions without a type (reading, listing) may always pass."""
+        """Types that may pass; a type that is not listed asks a human. Actions without a type (reading, listing) need none."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp: ...

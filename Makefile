@@ -1,0 +1,112 @@
+# Everything a developer runs. No target needs another to be run before it.
+# `make setup` wants Python >= 3.11, pip and a C compiler; only `make generate`, `make baseline` and `make tools` want Go.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# The first Python on the PATH that is new enough; `make setup PYTHON=/path/to/python` overrides it.
+NEW_ENOUGH := import sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
+BIN := .venv/bin
+# Stamps inside the environment: delete it, and all is done again.
+REQUIREMENTS_STAMP := .venv/.requirements
+PROJECT_STAMP := .venv/.project
+
+.PHONY: help
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
+		printf '  %-14s %s\n' "$$name" "$$text"; done
+
+.PHONY: setup
+setup: $(PROJECT_STAMP) ## Create .venv with everything pinned, and the `harness` command in it
+	@:
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "make setup needs Python 3.11 or later, with venv, on the PATH" >&2; exit 1; }
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(PYTHON) is older than Python 3.11, or has no venv" >&2; exit 1; }
+	@echo "creating .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+
+$(REQUIREMENTS_STAMP): requirements/dev.txt | $(BIN)/python
+	@echo "installing pinned requirements (about a minute the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(PROJECT_STAMP): pyproject.toml $(REQUIREMENTS_STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+.PHONY: demo
+demo: setup ## Play a real scenario through every service, and verify each claim made on the way
+	@$(BIN)/python -m motherharness.demo
+
+.PHONY: dev
+dev: setup ## Run the whole suite here; print ports, tokens and grpcurl lines to try
+	@$(BIN)/harness dev
+
+.PHONY: test
+test: setup ## Run all tests but the long fault test; PYTEST="-k name" narrows it
+	@$(BIN)/pytest tests -q -m "not faults" $(PYTEST)
+
+.PHONY: test-faults
+test-faults: setup ## Kill processes at random moments of a run, and count what was lost or done twice
+	@$(BIN)/pytest tests -q -m faults $(PYTEST)
+
+.PHONY: check
+check: setup ## Format, lint, types, layering, contracts, generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy services sdk tests benchmarks tools
+	$(BIN)/lint-imports
+	$(BIN)/python tools/contracts.py check
+
+.PHONY: format
+format: setup ## Format the code, and fix what ruff can fix
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+.PHONY: generate
+generate: setup ## Write gen/ from protos/ (needs Go)
+	@$(BIN)/python tools/contracts.py generate
+
+.PHONY: baseline
+baseline: setup ## Accept the contracts as released: `make check` refuses changes that break them
+	@$(BIN)/python tools/contracts.py baseline
+
+.PHONY: protodeps
+protodeps: setup ## Lay third-party .proto files out for editors and for buf by hand
+	@$(BIN)/python tools/contracts.py protodeps
+
+.PHONY: bench
+bench: setup ## Measure steps through the real processes; prints JSON lines
+	@$(BIN)/python -m benchmarks.steps --seconds 30
+
+.PHONY: tools
+tools: ## Build grpcurl and ghz into .build/bin (needs Go)
+	@command -v go >/dev/null || { echo "make tools needs Go: https://go.dev/doc/install" >&2; exit 1; }
+	@mkdir -p .build/bin
+	@cd tools && go build -o ../.build/bin/ \
+		github.com/fullstorydev/grpcurl/cmd/grpcurl \
+		github.com/bojand/ghz/cmd/ghz \
+		github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway
+	@ls .build/bin
+
+# The distribution refers to its own extras; naming it "unsafe" keeps it, and this machine's path to it, out.
+LOCK = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile --quiet --generate-hashes \
+	--unsafe-package mother-harness --strip-extras --annotation-style line --resolver backtracking --no-emit-options \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+.PHONY: lock
+lock: | $(BIN)/python ## Pin with hashes, into requirements/, what pyproject.toml asks for (UPGRADE=--upgrade for newer ones)
+	@$(LOCK) $(UPGRADE) --extra dev --output-file requirements/dev.txt pyproject.toml requirements/compat.in
+	@$(LOCK) $(UPGRADE) --extra local --constraint requirements/dev.txt --output-file requirements/runtime.txt \
+		pyproject.toml requirements/compat.in
+	@sed -i '/^# WARNING/,$$d' requirements/dev.txt requirements/runtime.txt
+
+.PHONY: clean
+clean: ## Remove what was built and cached; keeps .venv
+	@rm -rf .build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The service processes: one package each, and the runtime they stand on."""

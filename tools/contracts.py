@@ -12,6 +12,7 @@ generate writes.
 """
 
 import filecmp
+import hashlib
 import json
 import os
 import shutil
@@ -30,6 +31,7 @@ IMAGE = BUILD / "image.binpb"
 GEN = ROOT / "gen"
 VALIDATE_DESCRIPTOR = GEN / "validate.binpb"
 VALIDATE_PROTO = "buf/validate/validate.proto"
+DIGEST = "contracts.sha256"
 RELEASED = ROOT / "protos" / "released.binpb"
 
 AREAS = {
@@ -95,11 +97,16 @@ def compile_image() -> None:
     known = [] if has_go() else [f"--descriptor_set_in={VALIDATE_DESCRIPTOR}"]
     flags = ["--include_imports", "--include_source_info", f"--descriptor_set_out={IMAGE}"]
     protoc(f"-I{root}", f"-I{PROTODEPS}", *known, *flags, *sources)
-    image = FileDescriptorSet.FromString(IMAGE.read_bytes())
+    image = read_image()
     for proto in image.file:
         if proto.name not in sources:
             proto.MergeFromString(IS_IMPORT)
     IMAGE.write_bytes(image.SerializeToString(deterministic=True))
+
+
+def read_image() -> FileDescriptorSet:
+    """Return the compiled image."""
+    return FileDescriptorSet.FromString(IMAGE.read_bytes())
 
 
 def generate_python(out: Path) -> None:
@@ -117,7 +124,7 @@ def generate_python(out: Path) -> None:
 def generate_openapi(out: Path) -> None:
     """Write one OpenAPI document a service area, and one of all of them, under out/openapi."""
     go("build", "-o", f"{BUILD}/bin/", OPENAPI_PLUGIN)
-    names = [proto.name for proto in FileDescriptorSet.FromString(IMAGE.read_bytes()).file]
+    names = [proto.name for proto in read_image().file]
     for area, description in AREAS.items():
         ours = [name for name in names if name.startswith(f"harness/{area}/")]
         openapi_document(out, area, f"Mother-Harness {area}", description, ours)
@@ -168,23 +175,29 @@ def openapi_document(out: Path, name: str, title: str, description: str, protos:
     run("buf", "generate", IMAGE, "--template", template, "--output", out, *(f"--path={p}" for p in protos))
 
 
+def write_digest(out: Path) -> None:
+    """Write the digest of our contracts: it tells a machine without Go whether OpenAPI is current."""
+    ours = (proto for proto in read_image().file if proto.name.startswith("harness/"))
+    digest = hashlib.sha256(b"".join(proto.SerializeToString(deterministic=True) for proto in ours))
+    out.write_text(digest.hexdigest() + "\n")
+
+
 def produce(out: Path) -> list[str]:
     """Write all that this machine can generate under out; return the names of what it wrote there."""
     generate_python(out)
+    write_digest(out / DIGEST)
     if not has_go():
-        return ["python"]
+        return ["python", DIGEST]
     generate_openapi(out)
     compile_validate(out / VALIDATE_DESCRIPTOR.name)
-    return ["python", "openapi", VALIDATE_DESCRIPTOR.name]
+    return ["python", DIGEST, "openapi", VALIDATE_DESCRIPTOR.name]
 
 
 def generate() -> int:
     """Replace gen/ by what the contracts give now."""
     if not has_go():
-        print(
-            "make generate needs Go (https://go.dev/doc/install), which is not on the PATH: OpenAPI comes from a tool built with it."
-        )
-        print("Everything else works without: the generated code is committed.")
+        print("make generate needs Go (https://go.dev/doc/install), which is not on the PATH:")
+        print("OpenAPI comes from a tool built with it. Nothing else does; the generated code is committed.")
         return 1
     compile_image()
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
@@ -230,14 +243,14 @@ def check() -> int:
         print("run `make generate` and commit gen/")
         return 1
     if not has_go():
-        print("generated code: Python is current; OpenAPI was not compared, which needs Go")
+        print("generated code: Python is current, OpenAPI came from these contracts (comparing it needs Go)")
     return 0
 
 
 def baseline() -> int:
     """Accept the contracts as released."""
     compile_image()
-    image = FileDescriptorSet.FromString(IMAGE.read_bytes())
+    image = read_image()
     for proto in image.file:
         proto.ClearField("source_code_info")
     RELEASED.write_bytes(image.SerializeToString(deterministic=True))

@@ -2,7 +2,7 @@
 
 All data is split over shards, and the shard is the hash tag, so that what changes together lives in one slot of a Redis
 Cluster. Ids carry their shard: a project's is drawn at its creation, and its tasks and runs have the same. `S` below
-is `orchestrator:{oNN}`, NN the shard as two digits. Owners and request ids are percent-encoded in keys. Times are Unix
+is `orchestrator:{oNN}`, NN the shard as two hex digits, as in the id. Owners and request ids are percent-encoded in keys. Times are Unix
 milliseconds of the Redis server's clock.
 
 | key | type | content | ends | written by |
@@ -10,12 +10,12 @@ milliseconds of the Redis server's clock.
 | `S:project:<id>` | hash | `display_name description environment owner archived etag created_ms updated_ms` | kept | projects |
 | `S:projects`, `S:owner:<owner>:projects` | zset | ids of open projects by creation time | with the project | projects |
 | `S:archived_projects`, `S:owner:<owner>:archived_projects` | zset | ids of archived projects, same score | with the project | projects |
-| `S:task:<id>` | hash | `meta` and `plan` (JSON, immutable), `status last_run active_run created_ms updated_ms` | kept | tasks; status and runs by commit |
+| `S:task:<id>` | hash | `data` and `plan` (JSON, immutable), `status last_run active_run created_ms updated_ms` | kept | tasks; status and runs by commit |
 | `S:tasks`, `S:owner:<owner>:tasks`, `S:project:<id>:tasks` | zset | task ids by creation time | with the task | tasks |
 | `S:run:<id>` | hash | `v core header`, one field `s:<step>` a step | retention of ended runs | commit |
 | `S:run:<id>:events` | stream | ids `<sequence>-0`, field `e`: JSON | with the run | commit |
 | `S:runs`, `S:owner:<owner>:runs`, `S:project:<id>:runs`, `S:task:<id>:runs` | zset | run ids by creation time | with the run | commit |
-| `S:request:<kind>:<owner>:<request id>` | string | `<id> <fingerprint>` of the first result | 24 h | the creating script |
+| `S:request:<kind>:<owner>:<request id>` | hash | `id` of the first result, `fingerprint` of the request | 24 h | the creating script |
 | `S:queue:<agent>` | zset | `run\\|step`, by priority and age | when leased or void | commit |
 | `S:timers` | zset | what to do, by when | when done | commit |
 | `S:outbox` | zset | calls owed to the approval service, by when | when answered | commit |
@@ -28,8 +28,9 @@ was set earlier, an outbox entry was added) and `orchestrator:run:<run id>` (the
 
 from __future__ import annotations
 
-import re
 from urllib.parse import quote
+
+from services.runtime import ids
 
 PREFIX = "orchestrator"
 
@@ -43,33 +44,33 @@ PROJECT_ID = "prj"
 TASK_ID = "tsk"
 RUN_ID = "run"
 
-_ID = re.compile(r"(prj|tsk|run)_(\d\d)[0-9a-f]{32}")
-
 
 def shard_in(kind: str, identifier: str) -> int | None:
     """Return the shard in an id of this kind, or None if it is no such id, and so cannot name anything stored.
 
     Ids from callers go through here before they become part of a key.
     """
-    match = _ID.fullmatch(identifier)
-    return int(match[2]) if match and match[1] == kind else None
+    if not ids.is_id(identifier, kind):
+        return None
+    try:
+        return ids.shard_of(identifier)
+    except ValueError:
+        return None
 
 
-def _shard_of(identifier: str) -> int:
-    match = _ID.fullmatch(identifier)
-    if match is None:
-        raise ValueError(f"{identifier!r} is not an id of the orchestrator")
-    return int(match[2])
+def shard_of(identifier: str) -> int:
+    """Return the shard in an id. Raises ValueError if it has none."""
+    return ids.shard_of(identifier)
 
 
 def tag(shard: int) -> str:
     """Return what all keys of a shard start with."""
-    return f"{PREFIX}:{{o{shard:02d}}}"
+    return f"{PREFIX}:{{o{shard:02x}}}"
 
 
 def project(project_id: str) -> str:
     """Hash of one project."""
-    return f"{tag(_shard_of(project_id))}:project:{project_id}"
+    return f"{tag(shard_of(project_id))}:project:{project_id}"
 
 
 def projects(shard: int, *, archived: bool = False) -> str:
@@ -84,7 +85,7 @@ def owner_projects(shard: int, owner: str, *, archived: bool = False) -> str:
 
 def task(task_id: str) -> str:
     """Hash of one task."""
-    return f"{tag(_shard_of(task_id))}:task:{task_id}"
+    return f"{tag(shard_of(task_id))}:task:{task_id}"
 
 
 def tasks(shard: int) -> str:
@@ -104,7 +105,7 @@ def project_tasks(project_id: str) -> str:
 
 def run(run_id: str) -> str:
     """Hash of one run."""
-    return f"{tag(_shard_of(run_id))}:run:{run_id}"
+    return f"{tag(shard_of(run_id))}:run:{run_id}"
 
 
 def run_events(run_id: str) -> str:

@@ -1,0 +1,112 @@
+"""From what the domain knows to what the contract says."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from harness.orchestrator.v1 import project_pb2, run_pb2, task_pb2
+
+from services.orchestrator import values
+from services.orchestrator.engine import model
+from services.orchestrator.plan import environment_value, plan_of
+from services.orchestrator.store.projects import Project
+from services.orchestrator.store.tasks import Task
+
+_TASK_STATUS = {
+    name.removeprefix("TASK_STATUS_").lower(): value for name, value in task_pb2.TaskStatus.items()
+}
+_RUN_STATUS = {name.removeprefix("RUN_STATUS_").lower(): value for name, value in run_pb2.RunStatus.items()}
+_STEP_STATUS = {
+    name.removeprefix("STEP_STATUS_").lower(): value for name, value in run_pb2.StepStatus.items()
+}
+_REASON = {
+    name.removeprefix("TERMINATION_REASON_").lower(): value
+    for name, value in run_pb2.TerminationReason.items()
+}
+_EVENT = {name.removeprefix("EVENT_TYPE_").lower(): value for name, value in run_pb2.EventType.items()}
+
+
+def timestamp(milliseconds: int) -> Timestamp:
+    """Return Unix milliseconds as a Timestamp."""
+    return Timestamp(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
+
+
+def project(stored: Project) -> project_pb2.Project:
+    """Return a project's message."""
+    return project_pb2.Project(
+        id=stored.id,
+        display_name=stored.display_name,
+        description=stored.description,
+        environment=environment_value(stored.environment),
+        owner=stored.owner,
+        archived=stored.archived,
+        etag=stored.etag,
+        create_time=timestamp(stored.created_ms),
+        update_time=timestamp(stored.updated_ms),
+    )
+
+
+def task(stored: Task) -> task_pb2.Task:
+    """Return a task's message, with its plan if it was loaded with it."""
+    return task_pb2.Task(
+        id=stored.id,
+        project_id=stored.project_id,
+        query=stored.query,
+        owner=stored.owner,
+        status=_TASK_STATUS[stored.status],
+        plan=plan_of(stored.specs, stored.risks) if stored.specs else None,
+        last_run_id=stored.last_run,
+        create_time=timestamp(stored.created_ms),
+        update_time=timestamp(stored.updated_ms),
+    )
+
+
+def run(stored: model.Run, *, steps: bool = True) -> run_pb2.Run:
+    """Return a run's message, with or without its steps."""
+    header, core = stored.header, stored.core
+    ended = core.status is model.RunStatus.TERMINATED
+    return run_pb2.Run(
+        id=header.run_id,
+        task_id=header.task_id,
+        project_id=header.project_id,
+        owner=header.owner,
+        status=_RUN_STATUS[core.status],
+        # Why it will end is known from the first step that failed for good; that it has ended is not.
+        termination_reason=_REASON[core.reason] if ended else None,
+        message=core.message if ended else "",
+        steps=[_step(spec, stored.steps[spec.id]) for spec in header.specs] if steps else (),
+        version=stored.version,
+        create_time=timestamp(core.created_ms),
+        end_time=timestamp(core.ended_ms) if ended else None,
+    )
+
+
+def _step(spec: model.Spec, step: model.Step) -> run_pb2.Step:
+    error = step.error
+    return run_pb2.Step(
+        id=spec.id,
+        agent=spec.agent,
+        description=spec.description,
+        depends_on=spec.depends_on,
+        status=_STEP_STATUS[step.status],
+        attempt=step.attempt,
+        result=values.to_struct(step.result) if step.result is not None else None,
+        error=run_pb2.StepError(
+            code=error["code"], message=error["message"], non_retryable=not error["retryable"]
+        )
+        if error
+        else None,
+        approval_id=step.approval_id,
+        worker_id=step.worker,
+    )
+
+
+def event(stored: model.Event) -> run_pb2.Event:
+    """Return an event's message."""
+    return run_pb2.Event(
+        sequence=stored.sequence,
+        type=_EVENT[stored.type],
+        time=timestamp(stored.time_ms),
+        step_id=stored.step_id,
+        attempt=stored.attempt,
+        data=values.to_struct(stored.data) if stored.data else None,
+    )

@@ -1,0 +1,128 @@
+"""Between the engine and the approval service's messages. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.approval.v1 import approval_pb2 as apb
+from harness.approval.v1 import risk_pb2
+from harness.common.v1 import action_pb2
+from services.orchestrator.engine.commands import Decided
+from services.orchestrator.engine.model import GateKind, Run, Spec
+from services.orchestrator.plan import approval_type_value, environment_value
+from services.orchestrator.values import to_struct
+
+STATES = {
+    apb.APPROVAL_STATE_APPROVED: "approved",
+    apb.APPROVAL_STATE_CONSUMED: "approved",
+    apb.APPROVAL_STATE_REJECTED: "rejected",
+    apb.APPROVAL_STATE_DENIED: "rejected",
+    apb.APPROVAL_STATE_WITHDRAWN: "rejected",
+    apb.APPROVAL_STATE_EXPIRED: "expired",
+}
+"""What each state that ends the waiting means to the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A question for the approval service about a step's start or result."""
+
+    run_id: str
+    step_id: str
+    attempt: int
+    item: apb.ApprovalItem
+
+
+def start_action(spec: Spec) -> action_pb2.Action:
+    """Return the action that a step's start is."""
+    return action_pb2.Action(
+        step_start=action_pb2.StepStartAction(
+            step_id=spec.id,
+            agent=spec.agent,
+            description=spec.description,
+            inputs=to_struct(spec.inputs or {}),
+        )
+    )
+
+
+def context_of(run: Run, spec: Spec) -> risk_pb2.ActionContext:
+    """Return where a step's actions come from and would land."""
+    header = run.header
+    return risk_pb2.ActionContext(
+        environment=environment_value(header.environment),
+        agent=spec.agent,
+        approval_type=approval_type_value(spec.approval_type),
+        project_id=header.project_id,
+        task_id=header.task_id,
+        run_id=header.run_id,
+        step_id=spec.id,
+    )
+
+
+def approval_item(run: Run, step_id: str) -> Owed:
+    """Return what to ask about a PROPOSED step.
+
+    Raises:
+        ValueError: the step has no gate.
+    """
+    spec, step = run.index.specs[step_id], run.steps[step_id]
+    if step.gate is None:
+        raise ValueError(f"step {step_id} is not at a gate")
+    attempt = step.gate.attempt
+    starting = step.gate.kind is GateKind.START
+    if starting:
+        action = start_action(spec)
+    else:
+        result = action_pb2.StepResultAction(step_id=spec.id, agent=spec.agent, result=to_struct(step.result or {}))
+        action = action_pb2.Action(step_result=result)
+    item = apb.ApprovalItem(
+        request_id=f"{run.header.run_id}/{step_id}/{step.gate.kind.value}/{attempt}",
+        requester=run.header.owner,
+        actions=[action],
+        context=context_of(run, spec),
+        reason=spec.description[:4096],
+        require_approval=starting and spec.require_approval,
+        attempt=attempt,
+    )
+    return Owed(run.header.run_id, step_id, attempt, item)
+
+
+def proposal_item(
+    run: Run,
+    spec: Spec,
+    attempt: int,
+    ordinal: int,
+    generation: int,
+    digest: str,
+    actions: Sequence[action_pb2.Action],
+    reason: str,
+) -> apb.ApprovalItem:
+    """Return what to ask about actions that a worker proposes.
+
+    The request id holds what makes a proposal the same one: its place in the step, its bytes, and how many grants for
+    it were spent by attempts that died before they told the result.
+    """
+    name = hashlib.sha256(f"{digest}/{generation}".encode()).hexdigest()[:24]
+    return apb.ApprovalItem(
+        request_id=f"{run.header.run_id}/{spec.id}/actions/{ordinal}/{name}",
+        requester=run.header.owner,
+        actions=actions,
+        context=context_of(run, spec),
+        reason=reason,
+        attempt=attempt,
+    )
+
+
+def answer_of(approval: apb.Approval) -> str:
+    """Return the engine's word for what became of a request: auto, human or deny."""
+    if approval.state in (apb.APPROVAL_STATE_APPROVED, apb.APPROVAL_STATE_CONSUMED):
+        return "auto"
+    return "deny" if approval.state == apb.APPROVAL_STATE_DENIED else "human"
+
+
+def decided(step_id: str, approval: apb.Approval) -> Decided:
+    """Return the command that carries a decision to the run."""
+    decision = approval.decision
+    return Decided(step_id, approval.id, STATES[approval.state], decision.decided_by or "the system", decision.reason)

@@ -1,0 +1,1 @@
+"""Carrying commands to runs: batching, committing, and what happens by the clock."""

@@ -4,13 +4,14 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-MAKEFLAGS += --no-builtin-rules
 
 # The first Python on the PATH that is new enough; `make setup PYTHON=/path/to/python` overrides it.
 NEW_ENOUGH := import sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
+# Requirements without a wheel are compiled, some by make: it must not inherit the flags of this one.
+PIP := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Stamps inside the environment: delete it, and all is done again.
 REQUIREMENTS_STAMP := .venv/.requirements
 PROJECT_STAMP := .venv/.project
@@ -32,11 +33,11 @@ $(BIN)/python:
 
 $(REQUIREMENTS_STAMP): requirements/dev.txt | $(BIN)/python
 	@echo "installing pinned requirements (about a minute the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
 $(PROJECT_STAMP): pyproject.toml $(REQUIREMENTS_STAMP)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 .PHONY: demo

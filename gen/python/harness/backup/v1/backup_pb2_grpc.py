@@ -146,7 +146,7 @@ class BackupServiceServicer:
     def ListBackups(self, request, context):
         """Lists backups, newest first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN: the token is not from this query).
+        Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID: the token is not from this query).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -219,7 +219,7 @@ class BackupServiceServicer:
     def ListRestores(self, request, context):
         """Lists restores, newest first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+        Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,7 @@ class BackupServiceStub:
     ListBackups: _aio.UnaryUnaryMultiCallable[_backup_pb2.ListBackupsRequest, _backup_pb2.ListBackupsResponse]
     """Lists backups, newest first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN: the token is not from this query).
+    Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID: the token is not from this query).
     """
     WatchBackup: _aio.UnaryStreamMultiCallable[_backup_pb2.WatchBackupRequest, _backup_pb2.WatchBackupResponse]
     """Streams a backup's progress: at once its present state, then every change, until it has ended; the last message carries the final state. A
@@ -87,7 +87,7 @@ class BackupServiceStub:
     ListRestores: _aio.UnaryUnaryMultiCallable[_backup_pb2.ListRestoresRequest, _backup_pb2.ListRestoresResponse]
     """Lists restores, newest first.
 
-    Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+    Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
     WatchRestore: _aio.UnaryStreamMultiCallable[_backup_pb2.WatchRestoreRequest, _backup_pb2.WatchRestoreResponse]
     """Streams a restore's progress: at once its present state, then every change, until it has ended; the last message carries the final state
@@ -148,7 +148,7 @@ class BackupServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_backup_pb2.ListBackupsResponse]:
         """Lists backups, newest first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN: the token is not from this query).
+        Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID: the token is not from this query).
         """
 
     @_abc_1.abstractmethod
@@ -235,7 +235,7 @@ class BackupServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_backup_pb2.ListRestoresResponse]:
         """Lists restores, newest first.
 
-        Errors: INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+        Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,371 @@
+"""The async client: every public call of the three services, with deadlines, retries and typed errors."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Self
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.json_format import ParseDict
+
+from harness.approval.v1 import approval_pb2, policy_pb2, risk_pb2
+from harness.backup.v1 import backup_pb2
+from harness.common.v1 import action_pb2
+from harness.orchestrator.v1 import plan_pb2, project_pb2, run_pb2, task_pb2
+from motherharness.errors import HarnessError
+from motherharness.transport import (
+    DEFAULT_TIMEOUT,
+    Connection,
+    Transport,
+    backoff,
+    is_transient,
+    new_request_id,
+)
+
+Environment = action_pb2.Environment
+PAGE_SIZE = 200
+
+
+def plan_from(plan: "plan_pb2.Plan | Mapping[str, Any]") -> plan_pb2.Plan:
+    """Return a plan; a mapping is read as the proto3 JSON form, e.g. {"steps": [{"id": "a", "agent":
+    "shell"}]}.
+
+    Raises:
+        google.protobuf.json_format.ParseError: the mapping has unknown fields or wrong types.
+    """
+    return plan if isinstance(plan, plan_pb2.Plan) else ParseDict(dict(plan), plan_pb2.Plan())
+
+
+class Client:
+    """Calls the services on behalf of one caller. `async with Client() as client:` closes it.
+
+    Every call has a deadline. Calls that are safe to repeat are repeated on UNAVAILABLE and ABORTED until it
+    has passed; creations carry a request_id for that, made here unless given. All raise HarnessError.
+
+    Args:
+        connection: addresses, token and TLS; default from the environment (see Connection.from_env).
+        timeout: seconds that each call may take with all its tries.
+    """
+
+    def __init__(self, connection: Connection | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self.connection = connection or Connection.from_env()
+        self._transport = Transport(self.connection, timeout=timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.close()
+
+    # Projects
+
+    async def create_project(
+        self,
+        display_name: str,
+        *,
+        description: str = "",
+        environment: Environment.ValueType = action_pb2.ENVIRONMENT_DEVELOPMENT,
+        request_id: str = "",
+    ) -> project_pb2.Project:
+        """Create a project owned by the caller."""
+        request = project_pb2.CreateProjectRequest(
+            display_name=display_name,
+            description=description,
+            environment=environment,
+            request_id=request_id or new_request_id(),
+        )
+        call = self._transport.call(self._transport.projects.CreateProject, request, idempotent=True)
+        return (await call).project
+
+    async def get_project(self, project_id: str) -> project_pb2.Project:
+        """Return one project."""
+        request = project_pb2.GetProjectRequest(project_id=project_id)
+        return (await self._transport.call(self._transport.projects.GetProject, request, idempotent=True)).project
+
+    async def list_projects(self, *, show_archived: bool = False) -> AsyncIterator[project_pb2.Project]:
+        """Yield the caller's projects, newest first."""
+        request = project_pb2.ListProjectsRequest(page_size=PAGE_SIZE, show_archived=show_archived)
+        while True:
+            page = await self._transport.call(self._transport.projects.ListProjects, request, idempotent=True)
+            for project in page.projects:
+                yield project
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def update_project(self, project: project_pb2.Project, fields: Sequence[str]) -> project_pb2.Project:
+        """Change the named fields; with an etag set, only if the project has not changed since it was
+        read."""
+        request = project_pb2.UpdateProjectRequest(project=project, update_mask=FieldMask(paths=fields))
+        call = self._transport.call(self._transport.projects.UpdateProject, request, idempotent=False)
+        return (await call).project
+
+    async def archive_project(self, project_id: str) -> project_pb2.Project:
+        """Archive a project: nothing new starts in it."""
+        request = project_pb2.ArchiveProjectRequest(project_id=project_id)
+        call = self._transport.call(self._transport.projects.ArchiveProject, request, idempotent=True)
+        return (await call).project
+
+    # Tasks
+
+    async def create_task(
+        self,
+        project_id: str,
+        query: str,
+        *,
+        plan: "plan_pb2.Plan | Mapping[str, Any] | None" = None,
+        request_id: str = "",
+    ) -> task_pb2.Task:
+        """Create a task with the plan given, or have one planned from the query."""
+        request = task_pb2.CreateTaskRequest(
+            project_id=project_id,
+            query=query,
+            plan=None if plan is None else plan_from(plan),
+            request_id=request_id or new_request_id(),
+        )
+        return (await self._transport.call(self._transport.tasks.CreateTask, request, idempotent=True)).task
+
+    async def get_task(self, task_id: str) -> task_pb2.Task:
+        """Return one task with its plan."""
+        request = task_pb2.GetTaskRequest(task_id=task_id)
+        return (await self._transport.call(self._transport.tasks.GetTask, request, idempotent=True)).task
+
+    async def list_tasks(self, *, project_id: str = "") -> AsyncIterator[task_pb2.Task]:
+        """Yield the caller's tasks without their plans, newest first."""
+        request = task_pb2.ListTasksRequest(page_size=PAGE_SIZE, project_id=project_id)
+        while True:
+            page = await self._transport.call(self._transport.tasks.ListTasks, request, idempotent=True)
+            for task in page.tasks:
+                yield task
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    # Runs
+
+    async def start_run(self, task_id: str, *, request_id: str = "") -> run_pb2.Run:
+        """Start the task's plan."""
+        request = run_pb2.StartRunRequest(task_id=task_id, request_id=request_id or new_request_id())
+        return (await self._transport.call(self._transport.runs.StartRun, request, idempotent=True)).run
+
+    async def get_run(self, run_id: str) -> run_pb2.Run:
+        """Return one run with its steps."""
+        request = run_pb2.GetRunRequest(run_id=run_id)
+        return (await self._transport.call(self._transport.runs.GetRun, request, idempotent=True)).run
+
+    async def list_runs(self, *, project_id: str = "", task_id: str = "") -> AsyncIterator[run_pb2.Run]:
+        """Yield the caller's runs without their steps, newest first."""
+        request = run_pb2.ListRunsRequest(page_size=PAGE_SIZE, project_id=project_id, task_id=task_id)
+        while True:
+            page = await self._transport.call(self._transport.runs.ListRuns, request, idempotent=True)
+            for run in page.runs:
+                yield run
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def cancel_run(self, run_id: str, *, reason: str = "") -> run_pb2.Run:
+        """End a run; its leases are void."""
+        request = run_pb2.CancelRunRequest(run_id=run_id, reason=reason)
+        return (await self._transport.call(self._transport.runs.CancelRun, request, idempotent=True)).run
+
+    async def list_events(self, run_id: str) -> AsyncIterator[run_pb2.Event]:
+        """Yield a run's history so far, oldest first."""
+        request = run_pb2.ListEventsRequest(run_id=run_id, page_size=PAGE_SIZE)
+        while True:
+            page = await self._transport.call(self._transport.runs.ListEvents, request, idempotent=True)
+            for event in page.events:
+                yield event
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def watch_run(
+        self, run_id: str, *, after_sequence: int = 0, patience: float = 300.0
+    ) -> AsyncIterator[run_pb2.Event]:
+        """Yield a run's events, live, each once and in order, until the run has ended.
+
+        Resumes after the last event when the connection breaks or the server restarts.
+
+        Args:
+            after_sequence: the last sequence the caller has; 0 starts at the beginning.
+            patience: seconds without a server before giving up.
+
+        Raises:
+            HarnessError: the run does not exist, or no server answered for that long.
+        """
+        loop = asyncio.get_running_loop()
+        last_contact, failures = loop.time(), 0
+        while True:
+            request = run_pb2.WatchRunRequest(run_id=run_id, after_sequence=after_sequence)
+            try:
+                async for message in self._transport.stream(self._transport.runs.WatchRun, request):
+                    last_contact, failures = loop.time(), 0
+                    if message.event.sequence <= after_sequence:
+                        continue
+                    after_sequence = message.event.sequence
+                    yield message.event
+                    if message.event.type == run_pb2.EVENT_TYPE_RUN_TERMINATED:
+                        return
+                # A stream that ends without the last event was cut short; one of an ended run has no more
+                # to say.
+                run = await self.get_run(run_id)
+                if run.status == run_pb2.RUN_STATUS_TERMINATED and failures:
+                    return
+                failures += 1
+            except HarnessError as error:
+                lost = error.code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+                if not (is_transient(error) or lost) or loop.time() - last_contact > patience:
+                    raise
+                failures += 1
+            await asyncio.sleep(backoff(failures))
+
+    async def verify_run(self, run_id: str) -> run_pb2.VerifyRunResponse:
+        """Have the server fold the run's events and compare the result with the stored state."""
+        request = run_pb2.VerifyRunRequest(run_id=run_id)
+        return await self._transport.call(self._transport.runs.VerifyRun, request, idempotent=True)
+
+    # Approvals
+
+    async def get_approval(self, approval_id: str) -> approval_pb2.Approval:
+        """Return one approval."""
+        request = approval_pb2.GetApprovalRequest(approval_id=approval_id)
+        call = self._transport.call(self._transport.approvals.GetApproval, request, idempotent=True)
+        return (await call).approval
+
+    async def list_approvals(
+        self,
+        *,
+        state: approval_pb2.ApprovalState.ValueType = approval_pb2.APPROVAL_STATE_UNSPECIFIED,
+        run_id: str = "",
+    ) -> AsyncIterator[approval_pb2.Approval]:
+        """Yield approvals, newest first: all for approvers and admins, a user's own otherwise."""
+        request = approval_pb2.ListApprovalsRequest(page_size=PAGE_SIZE, state=state, run_id=run_id)
+        while True:
+            page = await self._transport.call(self._transport.approvals.ListApprovals, request, idempotent=True)
+            for approval in page.approvals:
+                yield approval
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def approve(self, approval_id: str, *, reason: str = "", digest: str = "") -> approval_pb2.Approval:
+        """Approve; give the digest that was shown to decide on exactly that."""
+        return await self._decide(approval_id, approval_pb2.VERDICT_APPROVE, reason, digest)
+
+    async def reject(self, approval_id: str, *, reason: str = "", digest: str = "") -> approval_pb2.Approval:
+        """Reject; the run ends and what depends on the step is skipped."""
+        return await self._decide(approval_id, approval_pb2.VERDICT_REJECT, reason, digest)
+
+    async def _decide(
+        self, approval_id: str, verdict: approval_pb2.Verdict.ValueType, reason: str, digest: str
+    ) -> approval_pb2.Approval:
+        request = approval_pb2.DecideApprovalRequest(
+            approval_id=approval_id, verdict=verdict, reason=reason, digest=digest
+        )
+        call = self._transport.call(self._transport.approvals.DecideApproval, request, idempotent=True)
+        return (await call).approval
+
+    async def assess(self, items: Sequence[risk_pb2.AssessItem]) -> list[risk_pb2.AssessedItem]:
+        """Assess up to 1000 items without storing anything; answers are in their order."""
+        request = risk_pb2.AssessActionsRequest(items=items)
+        call = self._transport.call(self._transport.risk.AssessActions, request, idempotent=True)
+        return list((await call).items)
+
+    async def get_policy(self, environment: Environment.ValueType) -> policy_pb2.Policy:
+        """Return the policy of an environment."""
+        request = policy_pb2.GetPolicyRequest(environment=environment)
+        return (await self._transport.call(self._transport.policies.GetPolicy, request, idempotent=True)).policy
+
+    async def update_policy(self, policy: policy_pb2.Policy) -> policy_pb2.Policy:
+        """Replace the policy of an environment; with an etag set, only if it has not changed since it was
+        read."""
+        request = policy_pb2.UpdatePolicyRequest(policy=policy)
+        call = self._transport.call(self._transport.policies.UpdatePolicy, request, idempotent=False)
+        return (await call).policy
+
+    # Backups
+
+    async def list_targets(self) -> list[backup_pb2.Target]:
+        """Return what can be backed up."""
+        request = backup_pb2.ListTargetsRequest()
+        return list((await self._transport.call(self._transport.backups.ListTargets, request, idempotent=True)).targets)
+
+    async def create_backup(self, target: str, *, request_id: str = "") -> backup_pb2.Backup:
+        """Start a backup; follow it with watch_backup."""
+        request = backup_pb2.CreateBackupRequest(target=target, request_id=request_id or new_request_id())
+        call = self._transport.call(self._transport.backups.CreateBackup, request, idempotent=True)
+        return (await call).backup
+
+    async def get_backup(self, backup_id: str) -> backup_pb2.Backup:
+        """Return one backup."""
+        request = backup_pb2.GetBackupRequest(backup_id=backup_id)
+        return (await self._transport.call(self._transport.backups.GetBackup, request, idempotent=True)).backup
+
+    async def list_backups(self, *, target: str = "") -> AsyncIterator[backup_pb2.Backup]:
+        """Yield backups, newest first."""
+        request = backup_pb2.ListBackupsRequest(page_size=PAGE_SIZE, target=target)
+        while True:
+            page = await self._transport.call(self._transport.backups.ListBackups, request, idempotent=True)
+            for backup in page.backups:
+                yield backup
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def watch_backup(self, backup_id: str) -> AsyncIterator[backup_pb2.Backup]:
+        """Yield a backup as it changes, until it has ended."""
+        request = backup_pb2.WatchBackupRequest(backup_id=backup_id)
+        async for message in self._transport.stream(self._transport.backups.WatchBackup, request):
+            yield message.backup
+
+    async def verify_backup(self, backup_id: str, *, timeout: float = 3600.0) -> backup_pb2.VerifyBackupResponse:
+        """Read the whole archive again and say whether it is whole."""
+        request = backup_pb2.VerifyBackupRequest(backup_id=backup_id)
+        verify = self._transport.backups.VerifyBackup
+        return await self._transport.call(verify, request, idempotent=True, timeout=timeout)
+
+    async def delete_backup(self, backup_id: str, *, force: bool = False) -> None:
+        """Delete a backup; the last verified one of its target only with force."""
+        request = backup_pb2.DeleteBackupRequest(backup_id=backup_id, force=force)
+        await self._transport.call(self._transport.backups.DeleteBackup, request, idempotent=False)
+
+    async def prune_backups(
+        self, target: str, *, max_age: float | None = None, dry_run: bool = False, timeout: float = 3600.0
+    ) -> backup_pb2.PruneBackupsResponse:
+        """Delete backups older than max_age seconds (default: the service's retention), never the last good
+        one."""
+        age = None if max_age is None else Duration(seconds=int(max_age))
+        request = backup_pb2.PruneBackupsRequest(target=target, max_age=age, dry_run=dry_run)
+        prune = self._transport.backups.PruneBackups
+        return await self._transport.call(prune, request, idempotent=False, timeout=timeout)
+
+    async def restore_backup(
+        self, backup_id: str, *, confirm_target: str, target: str = "", request_id: str = ""
+    ) -> backup_pb2.Restore:
+        """Start to make a target's keys what the backup holds; confirm_target names the target whose keys
+        go."""
+        request = backup_pb2.RestoreBackupRequest(
+            backup_id=backup_id,
+            target=target,
+            confirm_target=confirm_target,
+            request_id=request_id or new_request_id(),
+        )
+        call = self._transport.call(self._transport.backups.RestoreBackup, request, idempotent=True)
+        return (await call).restore
+
+    async def get_restore(self, restore_id: str) -> backup_pb2.Restore:
+        """Return one restore with its report."""
+        request = backup_pb2.GetRestoreRequest(restore_id=restore_id)
+        return (await self._transport.call(self._transport.backups.GetRestore, request, idempotent=True)).restore
+
+    async def watch_restore(self, restore_id: str) -> AsyncIterator[backup_pb2.Restore]:
+        """Yield a restore as it changes, until it has ended."""
+        request = backup_pb2.WatchRestoreRequest(restore_id=restore_id)
+        async for message in self._transport.stream(self._transport.backups.WatchRestore, request):
+            yield message.restore

@@ -1,0 +1,187 @@
+"""What a step's handler gets: the step, and the one way to have an effect on the outside world."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.struct_pb2 import Struct
+
+from harness.approval.v1.approval_pb2 import RedeemGrantRequest
+from harness.common.v1.action_pb2 import Action
+from harness.orchestrator.v1 import agent_pb2
+from motherharness.digest import digest
+from motherharness.errors import HarnessError, RetryableError, TerminalError
+from motherharness.transport import Transport, backoff, is_transient
+
+# The limits of harness/orchestrator/v1/agent.proto.
+MAX_RECORD_BYTES = 64 * 1024
+MAX_RESULT_BYTES = 256 * 1024
+
+Runner = Callable[[Sequence[Action]], Awaitable[Mapping[str, Any]]]
+
+
+class LeaseOver(BaseException):
+    """The lease is over and there is nothing to report: the step was parked or denied, or another worker has
+    it.
+
+    Not an Exception, so that a handler's `except Exception` cannot swallow it and go on without a lease.
+    """
+
+
+def to_struct(value: Mapping[str, Any], limit: int, what: str) -> Struct:
+    """Return a mapping as a Struct.
+
+    Raises:
+        TerminalError: INVALID_RESULT if it is not JSON, RESULT_TOO_LARGE if its JSON is longer than limit
+            bytes.
+    """
+    try:
+        encoded = json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
+        if len(encoded) > limit:
+            message = f"{what} is {len(encoded)} bytes as JSON, more than {limit}; store it and return where it is"
+            raise TerminalError(message, "RESULT_TOO_LARGE")
+        return ParseDict(json.loads(encoded), Struct())
+    except (TypeError, ValueError, RecursionError, ParseError) as error:
+        raise TerminalError(f"{what} is not a JSON object: {error}", "INVALID_RESULT") from error
+
+
+class StepContext:
+    """One attempt at one step.
+
+    Attributes:
+        run_id, step_id, attempt: name the attempt; attempt counts from 1.
+        agent: the capability asked for.
+        description: what to do, in words.
+        inputs: what the plan hands to the step.
+        dependencies: results of the steps it depends on, by step id.
+        query: the whole request of the task.
+        task_id, project_id: where the step belongs.
+        timeout: seconds the attempt may take in all.
+    """
+
+    def __init__(self, lease: agent_pb2.StepLease, worker_id: str, transport: Transport) -> None:
+        self.run_id = lease.token.run_id
+        self.step_id = lease.token.step_id
+        self.attempt = lease.token.attempt
+        self.agent = lease.agent
+        self.description = lease.description
+        self.inputs: dict[str, Any] = MessageToDict(lease.inputs)
+        self.dependencies: dict[str, dict[str, Any]] = {
+            step_id: MessageToDict(result) for step_id, result in lease.dependency_results.items()
+        }
+        self.query = lease.query
+        self.task_id = lease.task_id
+        self.project_id = lease.project_id
+        self.timeout = lease.timeout.seconds + lease.timeout.nanos / 1e9
+        self._token = lease.token
+        self._worker_id = worker_id
+        self._transport = transport
+        self._ordinal = 0
+        self._over = False
+        self._unrecorded = 0
+
+    @property
+    def has_unrecorded_effects(self) -> bool:
+        """Whether actions have begun whose result the orchestrator has not recorded."""
+        return self._unrecorded > 0
+
+    async def perform(self, actions: Action | Sequence[Action], runner: Runner, reason: str = "") -> dict[str, Any]:
+        """Have actions cleared, then run exactly those, once; return what the runner returned.
+
+        The server decides whether they may run. If a human must decide, the handler ends here, the worker is
+        free, and the step starts anew after the decision; this call, reached again with the same actions,
+        then goes through. What an earlier attempt has performed is not run again: its result is returned.
+
+        Args:
+            actions: 1 to 32 actions, cleared together.
+            runner: gets the cleared actions and carries them out; what it returns is recorded (at most 64
+                KiB as JSON).
+            reason: why, for the person who decides.
+
+        Raises:
+            TerminalError: ACTIONS_CHANGED if an earlier attempt performed other actions at this place in the
+                handler; RESULT_TOO_LARGE or INVALID_RESULT for what the runner returned.
+            RetryableError: GRANT_UNUSABLE if the grant ran out or was used up before the actions began.
+            HarnessError: the server refused the call.
+        """
+        if self._over:
+            raise LeaseOver
+        # Copies: what runs is what was digested, whatever the handler does to its own objects meanwhile.
+        cleared = [Action.FromString(action.SerializeToString()) for action in _listed(actions)]
+        own_digest = digest(cleared)
+        self._ordinal += 1
+        request = agent_pb2.ProposeActionsRequest(
+            worker_id=self._worker_id,
+            token=self._token,
+            ordinal=self._ordinal,
+            actions=cleared,
+            reason=reason,
+        )
+        ordinal = self._ordinal
+        answer = await self._persist(self._transport.agents.ProposeActions, request)
+        if answer.outcome == agent_pb2.PROPOSAL_OUTCOME_PERFORMED:
+            if answer.record.digest != own_digest:
+                message = (
+                    f"proposal {ordinal} of step {self.step_id} was performed with other actions by an earlier"
+                    " attempt; propose the same actions in the same order in every attempt"
+                )
+                raise TerminalError(message, "ACTIONS_CHANGED")
+            return MessageToDict(answer.record.result)
+        if answer.outcome != agent_pb2.PROPOSAL_OUTCOME_CLEARED:
+            self._over = True
+            raise LeaseOver
+        if answer.digest != own_digest:
+            message = f"the server cleared {answer.digest}, not the {own_digest} that would run"
+            raise TerminalError(message, "ACTIONS_CHANGED")
+        await self._redeem(answer.grant, own_digest)
+        self._unrecorded += 1
+        result = to_struct(await runner(cleared), MAX_RECORD_BYTES, "the result of an action")
+        record = agent_pb2.ActionRecord(ordinal=ordinal, digest=own_digest, result=result)
+        stored = agent_pb2.RecordActionsRequest(worker_id=self._worker_id, token=self._token, records=[record])
+        await self._persist(self._transport.agents.RecordActions, stored)
+        self._unrecorded -= 1
+        return MessageToDict(result)
+
+    async def _redeem(self, grant: str, own_digest: str) -> None:
+        """Consume the grant; whoever does may run the actions, and nobody else."""
+        request = RedeemGrantRequest(
+            grant=grant,
+            digest=own_digest,
+            run_id=self.run_id,
+            step_id=self.step_id,
+            attempt=self.attempt,
+        )
+        try:
+            await self._persist(self._transport.approvals.RedeemGrant, request)
+        except HarnessError as error:
+            if error.reason.startswith("GRANT_") and error.code in (
+                grpc.StatusCode.FAILED_PRECONDITION,
+                grpc.StatusCode.NOT_FOUND,
+            ):
+                raise RetryableError(f"the grant cannot be used: {error}", "GRANT_UNUSABLE") from error
+            raise
+
+    async def _persist(self, method: grpc.aio.UnaryUnaryMultiCallable[Any, Any], request: object) -> Any:
+        """Call until a server answers: a service that restarts delays a step and does not fail it.
+
+        Ends by itself when the lease is lost, for then the worker cancels the handler.
+        """
+        failures = 0
+        while True:
+            try:
+                return await self._transport.call(method, request, idempotent=False)
+            except HarnessError as error:
+                if error.reason == "LEASE_LOST":
+                    self._over = True
+                    raise LeaseOver from error
+                if not is_transient(error) and error.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise
+                failures += 1
+                await asyncio.sleep(max(backoff(failures), error.retry_after or 0.0))
+
+
+def _listed(actions: Action | Sequence[Action]) -> Sequence[Action]:
+    return [actions] if isinstance(actions, Action) else actions

@@ -61,9 +61,7 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 def _refuse(command: str, key: bytes, reply: object) -> JobFailed:
     name = key.decode("utf-8", "backslashreplace")
-    return JobFailed(
-        refusal_reason(str(reply)), f"the target's Redis server refused {command} of {name}: {reply}"
-    )
+    return JobFailed(refusal_reason(str(reply)), f"the target's Redis server refused {command} of {name}: {reply}")
 
 
 class Restorer:
@@ -104,9 +102,7 @@ class Restorer:
                 reader.verify(self._control.report)
                 self._restore(reader, index)
         except ArchiveError as error:
-            raise JobFailed(
-                "ARCHIVE_DAMAGED", f"the archive is not whole, so it is not restored: {error}"
-            ) from error
+            raise JobFailed("ARCHIVE_DAMAGED", f"the archive is not whole, so it is not restored: {error}") from error
         except OSError as error:
             raise JobFailed("STORAGE_FAILED", f"the archive could not be read: {error}") from error
         self._count()

@@ -82,9 +82,7 @@ class _Source:
                     elif on_staged is not None:
                         on_staged(entry.key)
             except RdbUnsupported as error:
-                raise JobFailed(
-                    "UNSUPPORTED_SERVER", f"the server's snapshot cannot be read: {error}"
-                ) from error
+                raise JobFailed("UNSUPPORTED_SERVER", f"the server's snapshot cannot be read: {error}") from error
             except RdbError as error:
                 raise JobFailed("SNAPSHOT_DAMAGED", f"the server's snapshot is damaged: {error}") from error
             control.report(keys, self.rdb.bytes_read)

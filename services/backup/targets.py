@@ -36,9 +36,7 @@ class TargetConfig(BaseModel):
     def _separate(cls, prefixes: tuple[str, ...]) -> tuple[str, ...]:
         for prefix in prefixes:
             if not _PREFIX.fullmatch(prefix):
-                raise ValueError(
-                    f"{prefix!r} cannot be a prefix: 1 to 128 characters, no blanks, none of *?[]\\~{{}}"
-                )
+                raise ValueError(f"{prefix!r} cannot be a prefix: 1 to 128 characters, no blanks, none of *?[]\\~{{}}")
             if any(other is not prefix and other.startswith(prefix) for other in prefixes):
                 raise ValueError(f"prefix {prefix!r} contains another of the same target")
         return prefixes
@@ -60,7 +58,5 @@ def check_names(targets: dict[str, TargetConfig]) -> dict[str, TargetConfig]:
     """ValueError if a target's name is not one that the contract can carry."""
     for name in targets:
         if not TARGET_NAME.fullmatch(name):
-            raise ValueError(
-                f"{name!r} cannot be a target's name: small letters, digits and hyphens, a letter first"
-            )
+            raise ValueError(f"{name!r} cannot be a target's name: small letters, digits and hyphens, a letter first")
     return targets

@@ -78,9 +78,7 @@ class ArchiveReader:
             # The size is compared before anything of that size is allocated.
             if zstandard.frame_content_size(packed) != frame.raw_length:
                 raise ArchiveError(f"frame {number} does not hold as much as the manifest says")
-            data = self._decompressor.decompress(
-                packed, max_output_size=frame.raw_length, allow_extra_data=False
-            )
+            data = self._decompressor.decompress(packed, max_output_size=frame.raw_length, allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise ArchiveError(f"frame {number} cannot be decompressed: {error}") from None
         return data
@@ -121,9 +119,7 @@ class ArchiveReader:
         report(done, size)
         for tally, counts in zip(tallies, self.manifest.prefixes, strict=True):
             if tally.counts() != counts:
-                raise ArchiveError(
-                    f"the entries under {counts.prefix!r} are not those that the manifest counts"
-                )
+                raise ArchiveError(f"the entries under {counts.prefix!r} are not those that the manifest counts")
 
     def samples(self, prefix: int) -> dict[int, Entry]:
         """The smallest entry of each RDB type under a prefix: enough to ask a server whether it can load

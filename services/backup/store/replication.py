@@ -24,9 +24,7 @@ class ReplicationStream:
     CONNECTION_LOST, or what `check` raises, which is called at least once a second.
     """
 
-    def __init__(
-        self, url: str, *, diskless: bool, check: Callable[[], None], timeout: float = TIMEOUT_S
-    ) -> None:
+    def __init__(self, url: str, *, diskless: bool, check: Callable[[], None], timeout: float = TIMEOUT_S) -> None:
         self._check = check
         self._timeout = timeout
         self._pending = b""

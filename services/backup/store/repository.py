@@ -101,9 +101,7 @@ class Repository:
         except OSError as error:
             raise JobFailed("STORAGE_FAILED", f"the archive could not be written: {error}") from error
         except ArchiveError as error:
-            raise JobFailed(
-                "ARCHIVE_NOT_VERIFIED", f"the archive did not read back whole: {error}"
-            ) from error
+            raise JobFailed("ARCHIVE_NOT_VERIFIED", f"the archive did not read back whole: {error}") from error
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -53,9 +53,7 @@ def open_socket(url: str, timeout: float = TIMEOUT_S) -> tuple[socket.socket, di
         sock.settimeout(timeout)
         return sock, options
     except OSError as error:
-        raise JobFailed(
-            "SERVER_UNREACHABLE", f"cannot connect to the target's Redis server: {error}"
-        ) from error
+        raise JobFailed("SERVER_UNREACHABLE", f"cannot connect to the target's Redis server: {error}") from error
 
 
 def auth_command(options: dict[str, Any]) -> list[Argument] | None:
@@ -115,17 +113,13 @@ class Connection:
             self._sock.sendall(b"".join(map(pack, commands)))
             return [self._reply() for _ in commands]
         except (OSError, hiredis.ProtocolError) as error:
-            raise JobFailed(
-                "CONNECTION_LOST", f"the connection to the target's Redis server broke: {error}"
-            ) from error
+            raise JobFailed("CONNECTION_LOST", f"the connection to the target's Redis server broke: {error}") from error
 
     def command(self, *args: Argument) -> Any:
         """Run one command. JobFailed for an error reply too."""
         (reply,) = self.pipeline([args])
         if isinstance(reply, hiredis.ReplyError):
-            raise JobFailed(
-                refusal_reason(str(reply)), f"the target's Redis server refused {args[0]!s}: {reply}"
-            )
+            raise JobFailed(refusal_reason(str(reply)), f"the target's Redis server refused {args[0]!s}: {reply}")
         return reply
 
 

@@ -186,7 +186,8 @@ class BackupServiceServicer:
         """Deletes the backups of a target that are older than the retention age. First the target's newest completed backup is verified again in full,
         and if it is not whole nothing is deleted. That backup is never deleted, however old it is.
 
-        Errors: NOT_FOUND (TARGET_NOT_FOUND); FAILED_PRECONDITION (NO_VERIFIED_BACKUP: the target has no backup that verifies).
+        Errors: NOT_FOUND (TARGET_NOT_FOUND); FAILED_PRECONDITION (NO_VERIFIED_BACKUP: the target has no backup that verifies);
+        INVALID_ARGUMENT (MAX_AGE_REQUIRED: max_age is not set, and the service is configured to keep backups for ever).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

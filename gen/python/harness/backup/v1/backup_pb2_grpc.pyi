@@ -66,7 +66,8 @@ class BackupServiceStub:
     """Deletes the backups of a target that are older than the retention age. First the target's newest completed backup is verified again in full,
     and if it is not whole nothing is deleted. That backup is never deleted, however old it is.
 
-    Errors: NOT_FOUND (TARGET_NOT_FOUND); FAILED_PRECONDITION (NO_VERIFIED_BACKUP: the target has no backup that verifies).
+    Errors: NOT_FOUND (TARGET_NOT_FOUND); FAILED_PRECONDITION (NO_VERIFIED_BACKUP: the target has no backup that verifies);
+    INVALID_ARGUMENT (MAX_AGE_REQUIRED: max_age is not set, and the service is configured to keep backups for ever).
     """
     RestoreBackup: _aio.UnaryUnaryMultiCallable[_backup_pb2.RestoreBackupRequest, _backup_pb2.RestoreBackupResponse]
     """Starts to make a target's keys exactly what a backup holds, and returns the restore in state RUNNING; follow it with WatchRestore or
@@ -196,7 +197,8 @@ class BackupServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes the backups of a target that are older than the retention age. First the target's newest completed backup is verified again in full,
         and if it is not whole nothing is deleted. That backup is never deleted, however old it is.
 
-        Errors: NOT_FOUND (TARGET_NOT_FOUND); FAILED_PRECONDITION (NO_VERIFIED_BACKUP: the target has no backup that verifies).
+        Errors: NOT_FOUND (TARGET_NOT_FOUND); FAILED_PRECONDITION (NO_VERIFIED_BACKUP: the target has no backup that verifies);
+        INVALID_ARGUMENT (MAX_AGE_REQUIRED: max_age is not set, and the service is configured to keep backups for ever).
         """
 
     @_abc_1.abstractmethod

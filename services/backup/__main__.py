@@ -1,0 +1,44 @@
+"""`python -m services.backup`: the backup service as a process."""
+
+from __future__ import annotations
+
+from harness.backup.v1 import backup_pb2_grpc
+from services.backup.api.servicer import BackupServicer
+from services.backup.failure import JobFailed
+from services.backup.service import BackupManager
+from services.backup.settings import BackupSettings
+from services.backup.store.catalog import Catalog
+from services.backup.store.repository import Repository
+from services.runtime.entry import run_service
+from services.runtime.errors import ConfigurationError
+from services.runtime.redis import check_durability, connect, readiness, wait_until_reachable
+from services.runtime.server import ServiceRegistration, serve
+
+
+async def main(settings: BackupSettings) -> None:
+    """Serve until told to stop. ConfigurationError if another process uses the directory."""
+    repository = Repository(settings.backup_directory)
+    try:
+        repository.claim()
+    except (JobFailed, OSError) as error:
+        raise ConfigurationError(f"HARNESS_BACKUP_DIRECTORY: {error}") from error
+    redis = connect(settings.redis_url, client_name="backup")
+    try:
+        await wait_until_reachable(redis)
+        await check_durability(redis, settings.require_durable_redis)
+        retention = settings.backup_retention_days
+        manager = BackupManager(Catalog(redis), repository, settings.backup_targets, retention)
+        await manager.upkeep.reconcile()
+        service = ServiceRegistration(
+            add=backup_pb2_grpc.add_BackupServiceServicer_to_server, servicer=BackupServicer(manager, retention)
+        )
+        try:
+            await serve(settings, name="backup", services=[service], ready=readiness(redis))
+        finally:
+            await manager.stop()
+    finally:
+        await redis.aclose()
+
+
+if __name__ == "__main__":
+    run_service("backup", BackupSettings, main)

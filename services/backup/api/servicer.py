@@ -1,0 +1,103 @@
+"""BackupService: from messages to `BackupManager` and back. Shapes and roles are checked before a call gets here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from harness.backup.v1 import backup_pb2 as pb
+from harness.backup.v1 import backup_pb2_grpc
+from services.backup.service import BackupManager
+from services.backup.upkeep import DAY_MS
+from services.runtime.context import current_caller, draining
+from services.runtime.errors import InvalidArgument
+from services.runtime.paging import page_for
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class BackupServicer(backup_pb2_grpc.BackupServiceServicer):
+    """Serves harness.backup.v1.BackupService."""
+
+    def __init__(self, manager: BackupManager, retention_days: int) -> None:
+        self._manager = manager
+        self._retention_days = retention_days
+
+    async def ListTargets(self, request: pb.ListTargetsRequest, context: Context) -> pb.ListTargetsResponse:
+        targets = [
+            pb.Target(name=name, prefixes=config.prefixes, restorable=config.restorable)
+            for name, config in sorted(self._manager.targets.items())
+        ]
+        return pb.ListTargetsResponse(targets=targets)
+
+    async def CreateBackup(self, request: pb.CreateBackupRequest, context: Context) -> pb.CreateBackupResponse:
+        backup = await self._manager.create_backup(request.target, current_caller().subject, request.request_id)
+        if request.wait:
+            await self._manager.wait(backup.backup_id)
+            backup = await self._manager.get_backup(backup.backup_id)
+        return pb.CreateBackupResponse(backup=backup)
+
+    async def GetBackup(self, request: pb.GetBackupRequest, context: Context) -> pb.GetBackupResponse:
+        return pb.GetBackupResponse(backup=await self._manager.get_backup(request.backup_id))
+
+    async def ListBackups(self, request: pb.ListBackupsRequest, context: Context) -> pb.ListBackupsResponse:
+        page = page_for(request)
+        backups, after = await self._manager.list_backups(request.target, request.state, page.cursor, page.size)
+        return pb.ListBackupsResponse(backups=backups, next_page_token=page.next_token(after))
+
+    async def WatchBackup(
+        self, request: pb.WatchBackupRequest, context: Context
+    ) -> AsyncIterator[pb.WatchBackupResponse]:
+        async for backup in self._manager.watch_backup(request.backup_id, draining()):
+            yield pb.WatchBackupResponse(backup=backup)
+
+    async def VerifyBackup(self, request: pb.VerifyBackupRequest, context: Context) -> pb.VerifyBackupResponse:
+        backup, problem, seconds = await self._manager.upkeep.verify(request.backup_id)
+        duration = Duration()
+        duration.FromMilliseconds(round(seconds * 1000))
+        return pb.VerifyBackupResponse(whole=not problem, problem=problem, backup=backup, duration=duration)
+
+    async def DeleteBackup(self, request: pb.DeleteBackupRequest, context: Context) -> pb.DeleteBackupResponse:
+        await self._manager.upkeep.delete(request.backup_id, force=request.force)
+        return pb.DeleteBackupResponse()
+
+    async def PruneBackups(self, request: pb.PruneBackupsRequest, context: Context) -> pb.PruneBackupsResponse:
+        self._manager.target(request.target)
+        if not request.HasField("max_age") and not self._retention_days:
+            raise InvalidArgument(
+                "MAX_AGE_REQUIRED",
+                "this service is configured to keep backups for ever; say which age to delete",
+                violations=[("max_age", "must be set")],
+            )
+        max_age_ms = self._retention_days * DAY_MS
+        if request.HasField("max_age"):
+            max_age_ms = request.max_age.ToMilliseconds()
+        deleted, kept = await self._manager.upkeep.prune(request.target, max_age_ms, dry_run=request.dry_run)
+        return pb.PruneBackupsResponse(
+            deleted=deleted,
+            freed_bytes=sum(backup.archive_bytes for backup in deleted),
+            verified_backup_id=kept,
+        )
+
+    async def RestoreBackup(self, request: pb.RestoreBackupRequest, context: Context) -> pb.RestoreBackupResponse:
+        restore = await self._manager.restore_backup(
+            request.backup_id, request.target, request.confirm_target, current_caller().subject, request.request_id
+        )
+        return pb.RestoreBackupResponse(restore=restore)
+
+    async def GetRestore(self, request: pb.GetRestoreRequest, context: Context) -> pb.GetRestoreResponse:
+        return pb.GetRestoreResponse(restore=await self._manager.get_restore(request.restore_id))
+
+    async def ListRestores(self, request: pb.ListRestoresRequest, context: Context) -> pb.ListRestoresResponse:
+        page = page_for(request)
+        restores, after = await self._manager.list_restores(request.target, page.cursor, page.size)
+        return pb.ListRestoresResponse(restores=restores, next_page_token=page.next_token(after))
+
+    async def WatchRestore(
+        self, request: pb.WatchRestoreRequest, context: Context
+    ) -> AsyncIterator[pb.WatchRestoreResponse]:
+        async for restore in self._manager.watch_restore(request.restore_id, draining()):
+            yield pb.WatchRestoreResponse(restore=restore)

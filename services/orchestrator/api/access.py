@@ -1,4 +1,4 @@
-"""Who sees what: people their own, admins and services everything. What a caller may not see does not exist for them."""
+"""Who sees what: people their own, admins and services everything. What a caller may not see is not there for them."""
 
 from __future__ import annotations
 

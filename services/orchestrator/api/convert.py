@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from harness.orchestrator.v1 import project_pb2, run_pb2, task_pb2
 
+from harness.orchestrator.v1 import project_pb2, run_pb2, task_pb2
 from services.orchestrator import values
 from services.orchestrator.engine import model
 from services.orchestrator.plan import environment_value, plan_of
 from services.orchestrator.store.projects import Project
 from services.orchestrator.store.tasks import Task
 
-_TASK_STATUS = {
-    name.removeprefix("TASK_STATUS_").lower(): value for name, value in task_pb2.TaskStatus.items()
-}
+_TASK_STATUS = {name.removeprefix("TASK_STATUS_").lower(): value for name, value in task_pb2.TaskStatus.items()}
 _RUN_STATUS = {name.removeprefix("RUN_STATUS_").lower(): value for name, value in run_pb2.RunStatus.items()}
-_STEP_STATUS = {
-    name.removeprefix("STEP_STATUS_").lower(): value for name, value in run_pb2.StepStatus.items()
-}
-_REASON = {
-    name.removeprefix("TERMINATION_REASON_").lower(): value
-    for name, value in run_pb2.TerminationReason.items()
-}
+_STEP_STATUS = {name.removeprefix("STEP_STATUS_").lower(): value for name, value in run_pb2.StepStatus.items()}
+_REASON = {name.removeprefix("TERMINATION_REASON_").lower(): value for name, value in run_pb2.TerminationReason.items()}
 _EVENT = {name.removeprefix("EVENT_TYPE_").lower(): value for name, value in run_pb2.EventType.items()}
 
 
@@ -71,7 +64,7 @@ def run(stored: model.Run, *, steps: bool = True) -> run_pb2.Run:
         owner=header.owner,
         status=_RUN_STATUS[core.status],
         # Why it will end is known from the first step that failed for good; that it has ended is not.
-        termination_reason=_REASON[core.reason] if ended else None,
+        termination_reason=_REASON[core.reason] if ended else _REASON["unspecified"],
         message=core.message if ended else "",
         steps=[_step(spec, stored.steps[spec.id]) for spec in header.specs] if steps else (),
         version=stored.version,
@@ -90,9 +83,7 @@ def _step(spec: model.Spec, step: model.Step) -> run_pb2.Step:
         status=_STEP_STATUS[step.status],
         attempt=step.attempt,
         result=values.to_struct(step.result) if step.result is not None else None,
-        error=run_pb2.StepError(
-            code=error["code"], message=error["message"], non_retryable=not error["retryable"]
-        )
+        error=run_pb2.StepError(code=error["code"], message=error["message"], non_retryable=not error["retryable"])
         if error
         else None,
         approval_id=step.approval_id,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from harness.orchestrator.v1 import project_pb2, project_pb2_grpc
 
+from harness.orchestrator.v1 import project_pb2, project_pb2_grpc
 from services.orchestrator.api import convert, pages
 from services.orchestrator.api.access import listed_owner, visible_project
 from services.orchestrator.plan import environment_name

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from harness.orchestrator.v1 import task_pb2, task_pb2_grpc
 
+from harness.orchestrator.v1 import task_pb2, task_pb2_grpc
 from services.orchestrator import plan as plans
 from services.orchestrator.api import convert, pages
 from services.orchestrator.api.access import listed_owner, may_see, visible_project, visible_task
@@ -26,22 +26,19 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class TaskServicer(task_pb2_grpc.TaskServiceServicer):
     """Plans, has assessed, and stores tasks."""
 
-    def __init__(
-        self, projects: ProjectStore, task_store: TaskStore, planner: Planner, assessor: Assessor
-    ) -> None:
+    def __init__(self, projects: ProjectStore, task_store: TaskStore, planner: Planner, assessor: Assessor) -> None:
         self._projects = projects
         self._tasks = task_store
         self._planner = planner
         self._assessor = assessor
 
-    async def CreateTask(
-        self, request: task_pb2.CreateTaskRequest, context: Context
-    ) -> task_pb2.CreateTaskResponse:
+    async def CreateTask(self, request: task_pb2.CreateTaskRequest, context: Context) -> task_pb2.CreateTaskResponse:
         project = await visible_project(self._projects, request.project_id)
         owner, mark = current_caller().subject, fingerprint(request)
         if request.request_id:
             # Looked up before the work, so that a repeat costs no assessment and needs no approval service.
-            first = await self._tasks.earlier(project.id, owner, request.request_id, mark)
+            key = self._tasks.request_key(project.id, owner, request.request_id)
+            first = await self._tasks.made_by(key, mark)
             if first is not None:
                 return await self._created(first)
         if project.archived:
@@ -64,9 +61,7 @@ class TaskServicer(task_pb2_grpc.TaskServiceServicer):
             specs=tuple(specs),
             risks=risks,
         )
-        return await self._created(
-            await self._tasks.create(task, request_id=request.request_id, fingerprint=mark)
-        )
+        return await self._created(await self._tasks.create(task, request_id=request.request_id, fingerprint=mark))
 
     async def _created(self, task_id: str) -> task_pb2.CreateTaskResponse:
         task = await self._tasks.load(task_id)
@@ -77,9 +72,7 @@ class TaskServicer(task_pb2_grpc.TaskServiceServicer):
     async def GetTask(self, request: task_pb2.GetTaskRequest, context: Context) -> task_pb2.GetTaskResponse:
         return task_pb2.GetTaskResponse(task=convert.task(await visible_task(self._tasks, request.task_id)))
 
-    async def ListTasks(
-        self, request: task_pb2.ListTasksRequest, context: Context
-    ) -> task_pb2.ListTasksResponse:
+    async def ListTasks(self, request: task_pb2.ListTasksRequest, context: Context) -> task_pb2.ListTasksResponse:
         page = page_for(request)
         if request.project_id:
             await visible_project(self._projects, request.project_id)

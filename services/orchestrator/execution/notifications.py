@@ -1,7 +1,8 @@
 """Wake-ups over Redis pub/sub, on a connection of its own.
 
-A notification carries no data and may be lost or doubled: whoever is woken reads the truth from the store. To lose none that
-matters, a subscriber is also woken when Redis confirms its subscription, the first time and after every reconnection.
+A notification carries no data and may be lost or doubled: whoever is woken reads the truth from the store. To lose
+none that matters, a subscriber is also woken when Redis confirms its subscription, the first time and after every
+reconnection.
 """
 
 from __future__ import annotations

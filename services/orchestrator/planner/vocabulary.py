@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """`words`: whole words or phrases of up to four words. `after`: agents whose results it uses when they take part."""
+    """`words`: whole words or phrases of up to four words. `after`: agents whose results it uses."""
 
     name: str
     task: str
@@ -113,7 +113,9 @@ AGENTS = (
     Agent(
         "update",
         "Bring what the request names up to date.",
-        _words("update, updates, updated, updating, upgrade, upgrades, upgrading, refresh, bump, bring up to date, sync"),
+        _words(
+            "update, updates, updated, updating, upgrade, upgrades, upgrading, refresh, bump, bring up to date, sync"
+        ),
         after=(*_SOURCES, "coder", "toolsmith"),
     ),
     Agent(
@@ -127,4 +129,4 @@ AGENTS = (
     ),
     CRITIC,
 )
-"""In the order steps appear in a plan; every `after` names an earlier agent, so plans have no cycle. The critic is last."""
+"""In the order of steps in a plan; every `after` names an earlier agent, so plans have no cycle. The critic is last."""

@@ -1,29 +1,34 @@
 """Every key of the orchestrator.
 
-All data is split over shards, and the shard is the hash tag, so that what changes together lives in one slot of a Redis
-Cluster. Ids carry their shard: a project's is drawn at its creation, and its tasks and runs have the same. `S` below
-is `orchestrator:{oNN}`, NN the shard as two hex digits, as in the id. Owners and request ids are percent-encoded in keys. Times are Unix
-milliseconds of the Redis server's clock.
+All data is split over shards, and the shard is the hash tag, so that what changes together lives in one slot of a
+Redis Cluster. Ids carry their shard: a project's is drawn at its creation, and its tasks and runs have the same. `S`
+below is `orchestrator:{oNN}`, NN the shard as two hex digits, as in the id. Owners and request ids are
+percent-encoded in keys. Times are Unix milliseconds of the Redis server's clock.
 
-| key | type | content | ends | written by |
-|---|---|---|---|---|
-| `S:project:<id>` | hash | `display_name description environment owner archived etag created_ms updated_ms` | kept | projects |
-| `S:projects`, `S:owner:<owner>:projects` | zset | ids of open projects by creation time | with the project | projects |
-| `S:archived_projects`, `S:owner:<owner>:archived_projects` | zset | ids of archived projects, same score | with the project | projects |
-| `S:task:<id>` | hash | `data` and `plan` (JSON, immutable), `status last_run active_run created_ms updated_ms` | kept | tasks; status and runs by commit |
-| `S:tasks`, `S:owner:<owner>:tasks`, `S:project:<id>:tasks` | zset | task ids by creation time | with the task | tasks |
-| `S:run:<id>` | hash | `v core header`, one field `s:<step>` a step | retention of ended runs | commit |
-| `S:run:<id>:events` | stream | ids `<sequence>-0`, field `e`: JSON | with the run | commit |
-| `S:runs`, `S:owner:<owner>:runs`, `S:project:<id>:runs`, `S:task:<id>:runs` | zset | run ids by creation time | with the run | commit |
-| `S:request:<kind>:<owner>:<request id>` | hash | `id` of the first result, `fingerprint` of the request | 24 h | the creating script |
-| `S:queue:<agent>` | zset | `run\\|step`, by priority and age | when leased or void | commit |
-| `S:timers` | zset | what to do, by when | when done | commit |
-| `S:outbox` | zset | calls owed to the approval service, by when | when answered | commit |
-| `S:ended` | zset | ids of ended runs by end time | with the run | commit |
-| `orchestrator:{o00}:approval_cursor` | string | where the watch of decisions resumes | kept | decision watcher |
+`S:project:<id>`: hash `display_name description environment owner archived etag created_ms updated_ms`.
+    Kept. Written by store/projects.
+`S:projects`, `S:owner:<owner>:projects`: zsets, ids of open projects by creation time.
+`S:archived_projects`, `S:owner:<owner>:archived_projects`: the same of archived ones.
+    Live with the project. Written by store/projects.
+`S:task:<id>`: hash `data plan` (JSON, never changed), `status last_run active_run created_ms updated_ms`.
+    Kept. Made by store/tasks; status and runs are written by the commits of runs.
+`S:tasks`, `S:owner:<owner>:tasks`, `S:project:<id>:tasks`: zsets, task ids by creation time.
+    Live with the task. Written by store/tasks.
+`S:run:<id>`: hash `v core header`, and a field `s:<step>` for each step.
+`S:run:<id>:events`: stream, ids `<sequence>-0`, field `e` (JSON).
+    Removed by the retention of ended runs. Written by commit.
+`S:runs`, `S:owner:<owner>:runs`, `S:project:<id>:runs`, `S:task:<id>:runs`: zsets, run ids by creation time.
+    Live with the run. Written by commit.
+`S:request:<kind>:<owner>:<request id>`: hash, `id` of the first result, `fingerprint` of the request.
+    24 h. Written by the script that creates.
+`S:queue:<agent>`: zset, `<run>|<step>` by priority and age. Until leased or void. Written by commit.
+`S:timers`: zset, what to do by when. Until done. Written by commit.
+`S:outbox`: zset, calls owed to the approval service by when. Until answered. Written by commit.
+`S:ended`: zset, ids of ended runs by end time. Live with the run. Written by commit.
+`orchestrator:{o00}:approval_cursor`: string, where the watch of decisions resumes. Kept. Written by the watcher.
 
-Projects and tasks are what people made, and are never dropped by the system. Channels: `orchestrator:wake` (a step is ready, a timer
-was set earlier, an outbox entry was added) and `orchestrator:run:<run id>` (the run has new events).
+Projects and tasks are what people made, and are never dropped by the system. Channels: `orchestrator:wake` (a step is
+ready somewhere) and `orchestrator:run:<run id>` (the run has new events).
 """
 
 from __future__ import annotations

@@ -43,9 +43,7 @@ async def newest(
     return merged[:limit], len(merged) > limit
 
 
-async def _heads(
-    redis: Redis, offsets: dict[str, int], count: int, after: Entry | None
-) -> dict[str, list[Entry]]:
+async def _heads(redis: Redis, offsets: dict[str, int], count: int, after: Entry | None) -> dict[str, list[Entry]]:
     highest: int | str = "+inf" if after is None else after.created_ms
     async with redis.pipeline(transaction=False) as pipe:
         for index, offset in offsets.items():

@@ -40,7 +40,9 @@ class Project:
 def not_found(project_id: str) -> NotFound:
     """The error for a project that is not there, or not there for the caller."""
     return NotFound(
-        "PROJECT_NOT_FOUND", f"project {project_id} does not exist; list projects with ListProjects", project_id=project_id
+        "PROJECT_NOT_FOUND",
+        f"project {project_id} does not exist; list projects with ListProjects",
+        project_id=project_id,
     )
 
 
@@ -103,7 +105,7 @@ class ProjectStore:
         return [_project(key, row) if row else None for key, row in zip(project_ids, rows, strict=True)]
 
     async def update(self, project_id: str, fields: Mapping[str, str], etag: str = "") -> Project:
-        """Change fields. Raises NotFound, FailedPrecondition if archived, Aborted if `etag` is given and not current."""
+        """Change fields. Raises NotFound, FailedPrecondition if archived, Aborted if `etag` is not current."""
         flat = [text for pair in fields.items() for text in pair]
         status, value = await _UPDATE(self._redis, keys=[keys.project(project_id)], args=[etag, *flat])
         if status == b"OK":
@@ -140,9 +142,7 @@ class ProjectStore:
         """Return a page of ids, newest first, of one owner or (None) of all."""
         states = (False, True) if show_archived else (False,)
         indexes = [
-            keys.projects(shard, archived=state)
-            if owner is None
-            else keys.owner_projects(shard, owner, archived=state)
+            keys.projects(shard, archived=state) if owner is None else keys.owner_projects(shard, owner, archived=state)
             for shard in range(self._shards)
             for state in states
         ]

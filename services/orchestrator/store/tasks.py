@@ -55,14 +55,15 @@ class TaskStore:
         """Return the key that remembers what a request id made in a project's shard."""
         return keys.request(keys.shard_of(project_id), "task", owner, request_id)
 
-    async def earlier(self, project_id: str, owner: str, request_id: str, fingerprint: str) -> str | None:
-        """Return the task that the same request made before, if any. Raises AlreadyExists if it was another request."""
-        return await requests.earlier(self._redis, self.request_key(project_id, owner, request_id), fingerprint)
+    async def made_by(self, request_key: str, fingerprint: str) -> str | None:
+        """Return what the same request made before, if anything. Raises AlreadyExists if it was another request."""
+        return await requests.earlier(self._redis, request_key, fingerprint)
 
     async def create(self, task: Task, *, request_id: str = "", fingerprint: str = "") -> str:
         """Store a new task and return its id, or the id that the same request made before.
 
-        Raises NotFound or FailedPrecondition for a project that is gone or archived, AlreadyExists for a reused request id.
+        Raises NotFound or FailedPrecondition for a project that is gone or archived, AlreadyExists for a reused
+        request id.
         """
         shard = keys.shard_of(task.id)
         names = [
@@ -74,9 +75,7 @@ class TaskStore:
         ]
         if request_id:
             names.append(self.request_key(task.project_id, task.owner, request_id))
-        data = orjson.dumps(
-            {name: getattr(task, name) for name in ("project_id", "owner", "query", "environment")}
-        )
+        data = orjson.dumps({name: getattr(task, name) for name in ("project_id", "owner", "query", "environment")})
         plan = orjson.dumps({"specs": task.specs, "risks": dict(task.risks)})
         status, value = await _CREATE(
             self._redis, keys=names, args=[task.id, fingerprint, keys.REQUEST_TTL_SECONDS, data, plan]
@@ -104,8 +103,7 @@ class TaskStore:
                 pipe.hmget(keys.task(task_id), list(_SUMMARY))
             rows: list[list[Any]] = await pipe.execute()
         return [
-            _task(task_id, row, {}) if row[0] is not None else None
-            for task_id, row in zip(task_ids, rows, strict=True)
+            _task(task_id, row, {}) if row[0] is not None else None for task_id, row in zip(task_ids, rows, strict=True)
         ]
 
     async def list(
@@ -123,8 +121,7 @@ class TaskStore:
 def _task(task_id: str, row: Sequence[Any], plan: Mapping[str, Any]) -> Task:
     data = orjson.loads(row[0])
     risks = {
-        step: Risk(risk["level"], risk["score"], tuple(risk["factors"]))
-        for step, risk in plan.get("risks", {}).items()
+        step: Risk(risk["level"], risk["score"], tuple(risk["factors"])) for step, risk in plan.get("risks", {}).items()
     }
     return Task(
         id=task_id,

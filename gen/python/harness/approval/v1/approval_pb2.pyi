@@ -323,7 +323,9 @@ class RequestedApproval(_message.Message):
     """Set, instead of the approval, when the item could not be taken: a stable reason and what to do."""
     error_message: _builtins.str
     @_builtins.property
-    def approval(self) -> Global___Approval: ...
+    def approval(self) -> Global___Approval:
+        """Without its actions, which the caller has."""
+
     def __init__(
         self,
         *,

@@ -1,0 +1,1 @@
+"""The approval service: risk assessment, policy, approval requests, decisions and grants."""

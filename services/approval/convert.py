@@ -1,0 +1,229 @@
+"""Between the contract and the domain: actions, contexts, assessments, previews."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+
+from harness.approval.v1 import approval_pb2, policy_pb2, risk_pb2
+from harness.common.v1 import action_pb2
+from services.approval import risk
+from services.approval.policy import Policy
+
+# How much of one thing a preview shows; the whole is in the action.
+EXCERPT_CHARS = 4000
+
+_ENVIRONMENTS: Mapping[int, str] = {
+    action_pb2.ENVIRONMENT_DEVELOPMENT: "development",
+    action_pb2.ENVIRONMENT_STAGING: "staging",
+    action_pb2.ENVIRONMENT_PRODUCTION: "production",
+}
+_ENVIRONMENT_NUMBERS = {name: number for number, name in _ENVIRONMENTS.items()}
+
+_TYPES: Mapping[int, str] = {
+    number: name.removeprefix("APPROVAL_TYPE_").lower()
+    for name, number in action_pb2.ApprovalType.items()
+    if number != action_pb2.APPROVAL_TYPE_UNSPECIFIED
+}
+_TYPE_NUMBERS = {name: number for number, name in _TYPES.items()}
+
+_LEVELS: Mapping[risk.Level, risk_pb2.RiskLevel.ValueType] = {
+    level: risk_pb2.RiskLevel.Value(f"RISK_LEVEL_{level.name}") for level in risk.Level
+}
+_LEVELS_BACK = {number: level for level, number in _LEVELS.items()}
+
+
+def environment_name(environment: int, default: str) -> str:
+    """The domain's name of an environment; `default` when it is unspecified."""
+    return _ENVIRONMENTS.get(environment, default)
+
+
+def environment_number(name: str) -> action_pb2.Environment.ValueType:
+    """The contract's number of an environment. Raises KeyError for a name that is none."""
+    return action_pb2.Environment.ValueType(_ENVIRONMENT_NUMBERS[name])
+
+
+def type_name(approval_type: int) -> str:
+    """The domain's name of an approval type; empty when it is unspecified."""
+    return _TYPES.get(approval_type, "")
+
+
+def type_number(name: str) -> action_pb2.ApprovalType.ValueType:
+    """The contract's number of an approval type; unspecified for the empty name."""
+    return action_pb2.ApprovalType.ValueType(_TYPE_NUMBERS.get(name, action_pb2.APPROVAL_TYPE_UNSPECIFIED))
+
+
+def context_of(context: risk_pb2.ActionContext, default_environment: str) -> risk.Context:
+    """What the assessment looks at."""
+    return risk.Context(
+        environment=environment_name(context.environment, default_environment),
+        agent=context.agent,
+        approval_type=type_name(context.approval_type),
+    )
+
+
+def action_of(action: action_pb2.Action, context: risk.Context) -> risk.Action:
+    """One action as the assessment reads it. Raises ValueError for a kind the domain does not know, or none."""
+    match action.WhichOneof("kind"):
+        case "command":
+            command = action.command
+            return risk.Command(
+                argv=tuple(command.argv),
+                script=command.script,
+                cwd=command.working_directory,
+                env=dict(command.env),
+            )
+        case "file_write":
+            return risk.FileWrite(action.file_write.path, text_or_bytes(action.file_write.content))
+        case "file_delete":
+            return risk.FileDelete(action.file_delete.path, action.file_delete.recursive)
+        case "code_execution":
+            return risk.CodeExecution(action.code_execution.language, action.code_execution.code)
+        case "api_call":
+            call = action.api_call
+            return risk.ApiCall(call.method.upper(), call.url, dict(call.headers), text_or_bytes(call.body))
+        case "git_push":
+            push = action.git_push
+            return risk.GitPush(push.remote, " ".join(push.refspecs), push.force)
+        case "workflow_creation":
+            return risk.WorkflowCreation(action.workflow_creation.name, action.workflow_creation.definition)
+        case "step_start":
+            start = action.step_start
+            return risk.StepStart(
+                agent=start.agent or context.agent,
+                description=start.description,
+                approval_type=context.approval_type,
+                inputs=plain(start.inputs),
+            )
+        case "step_result":
+            result = action.step_result
+            return risk.StepResult(
+                agent=result.agent or context.agent,
+                description="",
+                approval_type=context.approval_type,
+                result=plain(result.result),
+            )
+        case kind:
+            raise ValueError(f"an action of kind {kind} cannot be assessed")
+
+
+def text_or_bytes(content: bytes) -> str | bytes:
+    """Content as text where it is UTF-8, else as it is."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content
+
+
+def plain(struct: Struct) -> dict[str, object]:
+    """A Struct as plain Python values. Unlike the JSON form, it has room for every number."""
+    return {name: _plain_value(value) for name, value in struct.fields.items()}
+
+
+def _plain_value(value: Value) -> object:
+    match value.WhichOneof("kind"):
+        case "struct_value":
+            return plain(value.struct_value)
+        case "list_value":
+            return _plain_list(value.list_value)
+        case "string_value":
+            return value.string_value
+        case "number_value":
+            return value.number_value
+        case "bool_value":
+            return value.bool_value
+        case _:
+            return None
+
+
+def _plain_list(values: ListValue) -> list[object]:
+    return [_plain_value(value) for value in values.values]
+
+
+def level_number(level: risk.Level) -> risk_pb2.RiskLevel.ValueType:
+    """The contract's number of a level."""
+    return _LEVELS[level]
+
+
+def assessment_message(assessment: risk.Assessment, approval_type: str) -> risk_pb2.Assessment:
+    """An assessment as the contract has it."""
+    return risk_pb2.Assessment(
+        level=_LEVELS[assessment.level],
+        score=assessment.score,
+        approval_type=type_number(approval_type),
+        factors=[
+            risk_pb2.RiskFactor(
+                id=factor.id,
+                category=factor.category,
+                explanation=factor.message,
+                weight=factor.weight,
+                excerpt=factor.excerpt,
+                safer_alternative=factor.safer_alternative,
+            )
+            for factor in assessment.factors
+        ],
+    )
+
+
+def policy_of(message: policy_pb2.Policy) -> Policy:
+    """A policy as the domain has it."""
+    return Policy(
+        enabled=message.enabled,
+        max_level=_LEVELS_BACK[message.max_risk_level],
+        allowed_types=frozenset(type_name(number) for number in message.allowed_types),
+        require_scan=message.require_scan,
+    )
+
+
+def policy_message(environment: str, policy: Policy) -> policy_pb2.Policy:
+    """A policy as the contract has it, without what only a saved one has."""
+    return policy_pb2.Policy(
+        environment=environment_number(environment),
+        enabled=policy.enabled,
+        max_risk_level=_LEVELS[policy.max_level],
+        allowed_types=sorted(type_number(name) for name in policy.allowed_types),
+        require_scan=policy.require_scan,
+    )
+
+
+def preview_message(actions: Iterable[action_pb2.Action]) -> approval_pb2.Preview:
+    """What would happen, as an approver sees it first, in the order of the actions. Secrets are masked."""
+    preview = approval_pb2.Preview()
+    for action in actions:
+        _preview_one(action, preview)
+    return preview
+
+
+def _preview_one(action: action_pb2.Action, preview: approval_pb2.Preview) -> None:
+    match action.WhichOneof("kind"):
+        case "file_write":
+            write = action.file_write
+            content = text_or_bytes(write.content)
+            preview.files.add(
+                path=risk.redact(write.path),
+                operation="write",
+                size_bytes=len(write.content),
+                excerpt=_excerpt(content) if isinstance(content, str) else "(not text)",
+            )
+        case "file_delete":
+            preview.files.add(path=risk.redact(action.file_delete.path), operation="delete")
+        case "workflow_creation":
+            workflow = action.workflow_creation
+            preview.workflows.append(_excerpt(f"{workflow.name}\n{workflow.definition}".strip()))
+        case _:
+            found = risk.preview([action_of(action, risk.Context())])
+            preview.commands.extend(map(_excerpt, found.commands))
+            preview.api_calls.extend(map(_excerpt, found.api_calls))
+            for path in found.files:
+                preview.files.add(path=_excerpt(path), operation="write")
+            if found.workflow:
+                preview.workflows.append(_excerpt(found.workflow))
+
+
+def _excerpt(text: str) -> str:
+    """The beginning of a text, secrets masked before it is cut, so that no part of one is left."""
+    shown = risk.redact(text)
+    if len(shown) <= EXCERPT_CHARS:
+        return shown
+    return f"{shown[:EXCERPT_CHARS]}… ({len(shown) - EXCERPT_CHARS} more characters)"

@@ -1,0 +1,62 @@
+"""The one way from actions to an answer: assess, then ask the policy.
+
+The RPCs, the gate and the command line all come through here, so the same actions get the same answer everywhere. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.approval.v1 import risk_pb2
+from harness.common.v1 import action_pb2
+from services.approval import convert, risk
+from services.approval.policy import Policy, Question, Verdict, evaluate
+from services.approval.survey import types_of, unread_in
+from services.runtime.digest import digest_of
+from services.runtime.errors import InvalidArgument
+
+# Which type a list of actions is filed under when it has several: the one that reaches furthest.
+_FURTHEST = ("git_push", "workflow_creation", "api_call", "code_execution", "file_write")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the detectors found and what the policy does with it. `digest` is empty for actions that have none."""
+
+    assessment: risk.Assessment
+    approval_type: str
+    verdict: Verdict
+    digest: str
+
+    def assessment_message(self) -> risk_pb2.Assessment:
+        """The assessment as the contract has it."""
+        return convert.assessment_message(self.assessment, self.approval_type)
+
+
+def judge(
+    actions: Sequence[action_pb2.Action], context: risk.Context, policy: Policy, *, require_approval: bool
+) -> Judgement:
+    """Judge actions that would run together, in their order. Never raises: what cannot be read is UNKNOWN."""
+    try:
+        digest = digest_of(actions)
+        parsed = [convert.action_of(action, context) for action in actions]
+    except (InvalidArgument, ValueError) as error:
+        return _unreadable(str(error), policy, require_approval)
+    singles = [risk.assess(action, context) for action in parsed]
+    assessment = singles[0] if len(singles) == 1 else risk.assess_all(parsed, context)
+    types = frozenset[str]().union(
+        *(types_of(action, single, context.approval_type) for action, single in zip(parsed, singles, strict=True))
+    )
+    question = Question(assessment.level, types, unread_in(parsed), require_approval)
+    approval_type = next((name for name in _FURTHEST if name in types), "")
+    return Judgement(assessment, approval_type, evaluate(policy, question), digest)
+
+
+def _unreadable(why: str, policy: Policy, require_approval: bool) -> Judgement:
+    factor = risk.Factor(
+        id="unreadable.action", category="unreadable", message=f"The actions could not be read: {why}", weight=0
+    )
+    assessment = risk.Assessment(risk.Level.UNKNOWN, 0, (factor,))
+    question = Question(assessment.level, require_approval=require_approval)
+    return Judgement(assessment, "", evaluate(policy, question), "")

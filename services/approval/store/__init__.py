@@ -1,0 +1,1 @@
+"""Redis: the only code of the approval service that knows keys."""

@@ -1,0 +1,40 @@
+"""What happens by itself: expiry, and forgetting what is long over."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from redis.exceptions import RedisError
+
+from services.approval.gate import Gate
+
+# Retention is counted in days; looking more often than this finds nothing.
+_FORGET_EVERY_SECONDS = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+class Sweeper:
+    """Runs in every process; whoever comes first does it, and each thing is done once."""
+
+    def __init__(self, gate: Gate, *, every_seconds: float, retention_ms: int) -> None:
+        self._gate = gate
+        self._every_seconds = every_seconds
+        self._retention_ms = retention_ms
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        clock = asyncio.get_running_loop().time
+        forget_at = clock()
+        while True:
+            try:
+                while await self._gate.expire_due():
+                    pass
+                if clock() >= forget_at:
+                    while await self._gate.forget_closed(self._retention_ms):
+                        pass
+                    forget_at = clock() + _FORGET_EVERY_SECONDS
+            except RedisError as error:
+                log.warning("sweep_failed", error=str(error))
+            await asyncio.sleep(self._every_seconds)

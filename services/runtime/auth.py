@@ -31,9 +31,7 @@ MIN_SECRET_BYTES = 32
 MIN_RSA_BITS = 2048
 MAX_SUBJECT_CHARS = 256
 _CACHE_SIZE = 4096
-_ROLES = {
-    name.removeprefix("ROLE_").lower(): value for name, value in Role.items() if value != ROLE_UNSPECIFIED
-}
+_ROLES = {name.removeprefix("ROLE_").lower(): value for name, value in Role.items() if value != ROLE_UNSPECIFIED}
 
 
 class KeySource(Protocol):

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable
 
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
-from harness.common.v1 import action_pb2
 
+from harness.common.v1 import action_pb2
 from services.runtime.errors import InvalidArgument
 
 

@@ -59,7 +59,9 @@ class KeySet:
         if key is not None:
             return key
         if not self._keys:
-            raise Unavailable("KEYS_UNAVAILABLE", "the token issuer's keys cannot be fetched; try again", retry_after=10)
+            raise Unavailable(
+                "KEYS_UNAVAILABLE", "the token issuer's keys cannot be fetched; try again", retry_after=10
+            )
         raise Unauthenticated("TOKEN_INVALID", "the token is signed with a key that the issuer does not publish")
 
     def _find(self, kid: str | None) -> Any:

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import redis.asyncio as aioredis
 import structlog
@@ -109,16 +109,17 @@ def connect(
         options["socket_keepalive_options"] = {
             getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)
         }
+    settings: dict[str, Any] = {
+        "client_name": client_name,
+        "socket_connect_timeout": timeout,
+        "socket_timeout": None if blocking else timeout,
+        "retry": Retry(NoBackoff(), 0),
+        "driver_info": None,
+        "protocol": 2,
+        **options,
+    }
     pool = BlockingConnectionPool(
-        **{
-            "client_name": client_name,
-            "socket_connect_timeout": timeout,
-            "socket_timeout": None if blocking else timeout,
-            "retry": Retry(NoBackoff(), 0),
-            "driver_info": None,
-            "protocol": 2,
-            **options,
-        },
+        **settings,
         connection_class=kind,
         max_connections=max_connections,
         timeout=timeout,
@@ -126,12 +127,16 @@ def connect(
     return aioredis.Redis.from_pool(pool)
 
 
+async def _command(client: aioredis.Redis, *words: Value) -> Any:
+    return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
 def readiness(client: aioredis.Redis, timeout: float = 2.0) -> Callable[[], Awaitable[None]]:
     """A check for `serve(ready=...)`: raises unless the server answers a PING within `timeout` seconds."""
 
     async def ping() -> None:
         async with asyncio.timeout(timeout):
-            await client.execute_command("PING")
+            await _command(client, "PING")
 
     return ping
 
@@ -159,9 +164,9 @@ class Script:
     ) -> Any:
         """Run it and return its answer. Raises redis exceptions."""
         try:
-            return await client.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+            return await _command(client, "EVALSHA", self.sha, len(keys), *keys, *args)
         except NoScriptError:
-            return await client.execute_command("EVAL", self.text, len(keys), *keys, *args)
+            return await _command(client, "EVAL", self.text, len(keys), *keys, *args)
 
     def __repr__(self) -> str:
         return f"Script({self.name})"
@@ -200,7 +205,8 @@ async def _pipeline(client: aioredis.Redis, commands: Sequence[tuple[str, str, S
     pipe = client.pipeline(transaction=False)
     for verb, body, call in commands:
         pipe.execute_command(verb, body, len(call.keys), *call.keys, *call.args)
-    return cast("list[Any]", await pipe.execute(raise_on_error=False))
+    answers: list[Any] = await pipe.execute(raise_on_error=False)
+    return answers
 
 
 @dataclass(frozen=True)
@@ -271,7 +277,7 @@ async def wait_until_reachable(client: aioredis.Redis, *, within: float = 30.0) 
     deadline = asyncio.get_running_loop().time() + within
     while True:
         try:
-            await client.execute_command("PING")
+            await _command(client, "PING")
             return
         except AuthenticationError as exc:
             raise ConfigurationError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from services.orchestrator.assessment import Assessor
-from services.orchestrator.engine.decide import start
+from services.orchestrator.engine.decide import Decision, start
 from services.orchestrator.engine.model import Header, Run, Spec
 from services.orchestrator.execution.clock import RedisClock
 from services.orchestrator.store import keys, requests
@@ -20,10 +22,14 @@ ASSESSMENT_VALID_MS = 60_000
 class Starter:
     """Creates runs of tasks."""
 
-    def __init__(self, runs: RunStore, assessor: Assessor, clock: RedisClock) -> None:
+    def __init__(
+        self, runs: RunStore, assessor: Assessor, clock: RedisClock, on_start: Callable[[Decision], None]
+    ) -> None:
+        """`on_start` hears of every decision that created a run."""
         self._runs = runs
         self._assessor = assessor
         self._clock = clock
+        self._on_start = on_start
 
     async def start(
         self, task: Task, project: Project, *, request_key: str, fingerprint: str
@@ -50,6 +56,7 @@ class Starter:
         self._clock.observe(said.now_ms)
         if said.status == "OK":
             decision.draft.accept(int(said.detail))
+            self._on_start(decision)
             return run_id, decision.draft.run
         if said.status == "REPEATED":
             return said.detail, None

@@ -7,8 +7,12 @@ from typing import Any
 import orjson
 from google.protobuf.struct_pb2 import Struct, Value
 
-MAX_DEPTH = 64
-"""Levels of objects and lists a value may have; deeper ones would exhaust the stacks of readers in other languages."""
+MAX_DEPTH = 30
+"""Levels of objects and lists a value may have, itself included.
+
+A protobuf reader takes 100 nested messages by default. A level of an object costs three of them, and what a value is
+carried in (an event in a list of events) up to five: a value that could be stored must also fit into every answer.
+"""
 
 _EXACT = 2**53
 """Doubles are exact for whole numbers below this, so those can be integers in JSON."""

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from services.orchestrator.engine.model import Header
 from services.runtime import ids
 
 PREFIX = "orchestrator"
@@ -136,6 +137,17 @@ def project_runs(project_id: str) -> str:
 def task_runs(task_id: str) -> str:
     """Ids of a task's runs."""
     return f"{task(task_id)}:runs"
+
+
+def run_indexes(header: Header) -> list[str]:
+    """All indexes that name a run."""
+    shard = shard_of(header.run_id)
+    return [
+        runs(shard),
+        owner_runs(shard, header.owner),
+        project_runs(header.project_id),
+        task_runs(header.task_id),
+    ]
 
 
 def request(shard: int, kind: str, owner: str, request_id: str) -> str:

@@ -41,7 +41,7 @@ async def main(settings: OrchestratorSettings) -> None:
             background=parts.background,
             ready=readiness(redis),
             # Long polls and watches look up from their waiting, see that the process drains, and end.
-            on_drain=parts.notifications.wake_all,
+            on_drain=parts.notifications.drain,
         )
     finally:
         await approval.close()

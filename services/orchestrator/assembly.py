@@ -39,9 +39,13 @@ from services.runtime.server import ServiceRegistration
 class Orchestrator:
     """What a server needs to serve the orchestrator."""
 
-    services: list[ServiceRegistration]
+    services: Sequence[ServiceRegistration]
     background: Sequence[Callable[[], Awaitable[None]]]
     notifications: Notifications
+
+    async def drain(self) -> None:
+        """Make long polls and watches look up from their waiting, see that the process drains, and end."""
+        self.notifications.wake_all()
 
 
 async def assemble(

@@ -67,8 +67,12 @@ class Notifications:
                 del self._listeners[channel]
                 self._changed.set()
 
+    async def drain(self) -> None:
+        """Wake every listener, so that long polls and watches notice that the process drains."""
+        self.wake_all()
+
     def wake_all(self) -> None:
-        """Wake every listener, e.g. to notice that the process drains."""
+        """Wake every listener."""
         for channel in self._listeners:
             self._wake(channel)
 

@@ -165,10 +165,5 @@ def _arguments(decision: Decision, creation: Creation | None) -> tuple[list[str]
     if creation is not None:
         args += [len(queues), creation.fingerprint if creation.request_key else "", creation.ttl_s]
         names += [creation.request_key] if creation.request_key else []
-        names += [
-            keys.runs(shard),
-            keys.owner_runs(shard, header.owner),
-            keys.project_runs(header.project_id),
-            keys.task_runs(header.task_id),
-        ]
+        names += keys.run_indexes(header)
     return names, args

@@ -43,10 +43,6 @@ class Orchestrator:
     background: Sequence[Callable[[], Awaitable[None]]]
     notifications: Notifications
 
-    async def drain(self) -> None:
-        """Make long polls and watches look up from their waiting, see that the process drains, and end."""
-        self.notifications.wake_all()
-
 
 async def assemble(
     settings: OrchestratorSettings, redis: Redis, listening: Redis, approval: grpc.aio.Channel

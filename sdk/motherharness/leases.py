@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -14,7 +14,8 @@ from motherharness.transport import CHANNEL_OPTIONS, Connection, backoff, new_re
 logger = logging.getLogger(__name__)
 
 LeaseKey = tuple[str, str, int]
-Beat = grpc.UnaryUnaryMultiCallable[Any, agent_pb2.HeartbeatStepsResponse]
+# Quoted: generic in its type stubs only.
+Beat: TypeAlias = "grpc.UnaryUnaryMultiCallable[Any, agent_pb2.HeartbeatStepsResponse]"
 METHOD = "/harness.orchestrator.v1.AgentService/HeartbeatSteps"
 MAX_TOKENS = 500
 # Three tries fit into one lease, so that one lost heartbeat does not lose it.

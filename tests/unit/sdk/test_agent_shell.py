@@ -1,0 +1,132 @@
+"""Commands run in their directory, without the worker's secrets, and nothing of them outlives the step."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.common.v1.action_pb2 import Action, CommandAction
+from motherharness.agents.shell import STREAM_JSON_LIMIT, ShellAgent, command_action
+from motherharness.errors import TerminalError
+
+
+async def run(root: Path, **fields: Any) -> dict[str, Any]:
+    """Run one command."""
+    return await ShellAgent(root).run([Action(command=CommandAction(**fields))])
+
+
+async def test_script_and_argv(tmp_path: Path) -> None:
+    script = await run(tmp_path, script="echo out; echo err >&2; exit 3")
+    assert script == {"exit_code": 3, "stdout": "out\n", "stderr": "err\n", "truncated": False, "timed_out": False}
+    argv = await run(tmp_path, argv=["printf", "%s", "$HOME; ls"])
+    assert argv["stdout"] == "$HOME; ls"
+
+
+async def test_environment_is_minimal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_TOKEN", "secret")
+    result = await run(tmp_path, argv=["env"], env={"DECLARED": "yes"})
+    names = {line.split("=")[0] for line in result["stdout"].splitlines()}
+    assert names == {"PATH", "HOME", "LANG", "DECLARED"}
+
+
+async def test_working_directory(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    assert (await run(tmp_path, script="pwd", working_directory="sub"))["stdout"].strip() == str(tmp_path / "sub")
+    assert (await run(tmp_path, argv=["pwd"]))["stdout"].strip() == str(tmp_path)
+    (tmp_path / "link").symlink_to("/")
+    for directory in ("..", "link", "/"):
+        with pytest.raises(TerminalError) as caught:
+            await run(tmp_path, script="pwd", working_directory=directory)
+        assert caught.value.reason == "PATH_ESCAPES"
+
+
+async def test_timeout_kills_the_whole_group(tmp_path: Path) -> None:
+    script = "trap '' TERM; (trap '' TERM; echo $BASHPID > child; exec sleep 60) & sleep 60"
+    started = time.monotonic()
+    result = await run(tmp_path, script=script, timeout_seconds=1)
+    assert result["timed_out"]
+    assert time.monotonic() - started < 10
+    await gone(int((tmp_path / "child").read_text()))
+
+
+async def test_cancelling_kills_the_command(tmp_path: Path) -> None:
+    task = asyncio.create_task(run(tmp_path, script="echo $$ > pid; exec sleep 60"))
+    await asyncio.to_thread(wait_for_content, tmp_path / "pid")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await gone(int((tmp_path / "pid").read_text()))
+
+
+async def test_background_processes_end_with_the_command(tmp_path: Path) -> None:
+    started = time.monotonic()
+    result = await run(tmp_path, script="sleep 60 & echo $! > pid; echo done")
+    assert result["stdout"] == "done\n"
+    assert time.monotonic() - started < 10
+    await gone(int((tmp_path / "pid").read_text()))
+
+
+def wait_for_content(path: Path) -> None:
+    """Wait until a file has content, for at most five seconds."""
+    for _ in range(500):
+        if path.exists() and path.read_text().endswith("\n"):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{path} stays empty")
+
+
+async def gone(pid: int) -> None:
+    """Wait until a process has ended, for at most five seconds."""
+    for _ in range(500):
+        if not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"process {pid} lives on")
+
+
+async def test_output_is_capped(tmp_path: Path) -> None:
+    result = await run(tmp_path, script="echo first; yes é | head -c 5000000; echo last; head -c 100000 /dev/zero >&2")
+    assert result["truncated"]
+    assert result["stdout"].startswith("first\n")
+    assert result["stdout"].endswith("last\n")
+    assert "bytes left out" in result["stdout"]
+    assert len(result["stdout"].encode()) <= STREAM_JSON_LIMIT
+    assert len(result["stderr"]) * 6 <= STREAM_JSON_LIMIT * 1.1
+
+
+async def test_unknown_program(tmp_path: Path) -> None:
+    with pytest.raises(TerminalError) as caught:
+        await run(tmp_path, argv=["no-such-program"])
+    assert caught.value.reason == "COMMAND_NOT_FOUND"
+
+
+async def test_no_descriptor_leaks(tmp_path: Path) -> None:
+    await run(tmp_path, script="true")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        await run(tmp_path, script="true")
+        with pytest.raises(TerminalError):
+            await run(tmp_path, argv=["no-such-program"])
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {},
+        {"command": "ls", "argv": ["ls"]},
+        {"command": " "},
+        {"argv": []},
+        {"argv": [1]},
+        {"command": "ls", "env": {"A": 1}},
+        {"command": "ls", "timeout_seconds": -1},
+        {"command": "ls", "cwd": "/"},
+    ],
+)
+def test_wrong_inputs_are_named(inputs: dict[str, Any]) -> None:
+    with pytest.raises(TerminalError) as caught:
+        command_action(inputs)
+    assert caught.value.reason == "INVALID_INPUTS"

@@ -1,0 +1,1 @@
+"""What tests share: a real Redis, tokens, and services as processes."""

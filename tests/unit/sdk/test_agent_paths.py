@@ -61,7 +61,10 @@ def test_refusals_say_why(tmp_path: Path) -> None:
     (root / "dir").mkdir(parents=True)
     (root / "link").symlink_to(tmp_path)
     (root / "file-link").symlink_to(tmp_path / "target")
-    write = lambda path: Action(file_write=FileWriteAction(path=path, content=b"x"))  # noqa: E731
+
+    def write(path: str) -> Action:
+        return Action(file_write=FileWriteAction(path=path, content=b"x"))
+
     assert reason_of(root, write("../x")) == "PATH_ESCAPES"
     assert reason_of(root, write("dir/../x")) == "PATH_ESCAPES"
     assert reason_of(root, write("/etc/passwd")) == "PATH_ESCAPES"

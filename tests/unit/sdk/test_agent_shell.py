@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.common.v1.action_pb2 import Action, CommandAction
@@ -49,7 +50,7 @@ async def test_timeout_kills_the_whole_group(tmp_path: Path) -> None:
     result = await run(tmp_path, script=script, timeout_seconds=1)
     assert result["timed_out"]
     assert time.monotonic() - started < 10
-    await gone(int((tmp_path / "child").read_text()))
+    gone(int((tmp_path / "child").read_text()))
 
 
 async def test_cancelling_kills_the_command(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ async def test_cancelling_kills_the_command(tmp_path: Path) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await gone(int((tmp_path / "pid").read_text()))
+    gone(int((tmp_path / "pid").read_text()))
 
 
 async def test_background_processes_end_with_the_command(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ async def test_background_processes_end_with_the_command(tmp_path: Path) -> None
     result = await run(tmp_path, script="sleep 60 & echo $! > pid; echo done")
     assert result["stdout"] == "done\n"
     assert time.monotonic() - started < 10
-    await gone(int((tmp_path / "pid").read_text()))
+    gone(int((tmp_path / "pid").read_text()))
 
 
 def wait_for_content(path: Path) -> None:
@@ -78,12 +79,12 @@ def wait_for_content(path: Path) -> None:
     raise AssertionError(f"{path} stays empty")
 
 
-async def gone(pid: int) -> None:
+def gone(pid: int) -> None:
     """Wait until a process has ended, for at most five seconds."""
     for _ in range(500):
-        if not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text():
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
             return
-        await asyncio.sleep(0.01)
+        time.sleep(0.01)
     raise AssertionError(f"process {pid} lives on")
 
 

@@ -10,7 +10,7 @@ from services.orchestrator.engine.commands import Granted, Lease
 from services.orchestrator.execution.executor import Executor
 from services.orchestrator.execution.notifications import Notifications
 from services.orchestrator.store import keys
-from services.orchestrator.store.schedule import Schedule
+from services.orchestrator.store.schedule import ReadyStep, Schedule
 from services.runtime.errors import Aborted, NotFound
 
 POLL_S = 1.0
@@ -30,7 +30,7 @@ class Leasing:
         self._schedule = schedule
         self._executor = executor
         self._notifications = notifications
-        self._claimed: set[tuple[str, str]] = set()
+        self._claimed: set[ReadyStep] = set()
         self.lease_ms = lease_ms
 
     async def lease(
@@ -54,14 +54,18 @@ class Leasing:
             return []
         self._claimed.update(mine)
         try:
-            answers = await asyncio.gather(*(self._lease_one(worker_id, *entry) for entry in mine))
+            answers = await asyncio.gather(*(self._lease_one(worker_id, entry) for entry in mine))
         finally:
             self._claimed.difference_update(mine)
         return [answer for answer in answers if answer is not None]
 
-    async def _lease_one(self, worker_id: str, run_id: str, step_id: str) -> Granted | None:
+    async def _lease_one(self, worker_id: str, entry: ReadyStep) -> Granted | None:
         try:
-            reply = await self._executor.submit(run_id, Lease(step_id, worker_id, self.lease_ms))
-        except (Aborted, NotFound):
+            reply = await self._executor.submit(entry.run_id, Lease(entry.step_id, worker_id, self.lease_ms))
+        except Aborted:
+            return None
+        except NotFound:
+            # Only a restore of older data can leave such an entry.
+            await self._schedule.forget_ready(entry)
             return None
         return reply.granted

@@ -40,13 +40,12 @@ if expected == 0 then
   local n_queues, fingerprint, ttl = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2]
   local index = 7 + n_queues
   if fingerprint ~= '' then
-    local seen = redis.call('GET', KEYS[index])
-    if seen then
-      local id, print = string.match(seen, '^(%S+) (.*)$')
-      return {print == fingerprint and 'REPEATED' or 'REUSED', id, now}
+    local seen = redis.call('HMGET', KEYS[index], 'id', 'fingerprint')
+    if seen[1] then
+      return {seen[2] == fingerprint and 'REPEATED' or 'REUSED', seen[1], now}
     end
   end
-  local task = redis.call('HMGET', KEYS[6], 'meta', 'active_run')
+  local task = redis.call('HMGET', KEYS[6], 'data', 'active_run')
   if not task[1] then
     return {'NO_TASK', '', now}
   end
@@ -57,7 +56,8 @@ if expected == 0 then
     return {'CONFLICT', stored, now}
   end
   if fingerprint ~= '' then
-    redis.call('SET', KEYS[index], run_id .. ' ' .. fingerprint, 'EX', ttl)
+    redis.call('HSET', KEYS[index], 'id', run_id, 'fingerprint', fingerprint)
+    redis.call('EXPIRE', KEYS[index], ttl)
     index = index + 1
   end
   for i = index, #KEYS do

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -20,6 +20,14 @@ HIDDEN_MS = 5_000
 
 BATCH = 200
 """Taken per shard in one look."""
+
+
+class ReadyStep(NamedTuple):
+    """An entry of an agent's queue."""
+
+    run_id: str
+    step_id: str
+    agent: str
 
 
 class Schedule:
@@ -78,13 +86,23 @@ class Schedule:
         """Forget a call that is no longer owed."""
         await self._redis.zrem(keys.outbox(keys.shard_of(run_id)), f"{run_id}|{step_id}")
 
-    async def ready(self, agents: Sequence[str], limit: int) -> list[tuple[str, str]]:
-        """Return up to ``limit`` ready steps per queue as (run id, step id), best first; nothing is taken yet."""
+    async def ready(self, agents: Sequence[str], limit: int) -> list[ReadyStep]:
+        """Return up to ``limit`` ready steps per queue, best first; nothing is taken yet."""
         pipe = self._redis.pipeline(transaction=False)
-        for shard in self._shards:
-            for agent in agents:
+        for agent in agents:
+            for shard in self._shards:
                 pipe.zrange(keys.queue(shard, agent), 0, limit - 1, withscores=True)
-        found = [(score, member) for rows in await pipe.execute() for member, score in rows]
+        rows: list[list[tuple[bytes, float]]] = await pipe.execute()
+        found = []
+        for at, row in enumerate(rows):
+            agent = agents[at // len(self._shards)]
+            for member, score in row:
+                run_id, _, step_id = member.decode().partition("|")
+                found.append((score, ReadyStep(run_id, step_id, agent)))
         found.sort()
-        parts = (member.decode().partition("|") for _, member in found)
-        return [(run_id, step_id) for run_id, _, step_id in parts]
+        return [entry for _, entry in found]
+
+    async def forget_ready(self, entry: ReadyStep) -> None:
+        """Remove an entry whose run is gone, so that it does not stand before others for ever."""
+        queue = keys.queue(keys.shard_of(entry.run_id), entry.agent)
+        await self._redis.zrem(queue, f"{entry.run_id}|{entry.step_id}")

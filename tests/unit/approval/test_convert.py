@@ -1,0 +1,119 @@
+"""Between the contract and the domain: nothing is left out."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf.struct_pb2 import Struct
+
+from harness.approval.v1 import approval_pb2, policy_pb2, risk_pb2
+from harness.common.v1 import action_pb2
+from services.approval import convert, risk
+from services.approval.lifecycle import Outcome, State
+from services.approval.policy import ALL_TYPES, DEFAULTS
+
+CONTEXT = risk.Context(environment="staging", agent="coder", approval_type="file_write")
+
+
+def struct(**values: object) -> Struct:
+    made = Struct()
+    made.update(values)
+    return made
+
+
+EXAMPLES: dict[str, tuple[action_pb2.Action, risk.Action]] = {
+    "command": (
+        action_pb2.Action(
+            command=action_pb2.CommandAction(argv=["ls", "-l"], working_directory="/w", env={"A": "b"})
+        ),
+        risk.Command(argv=("ls", "-l"), cwd="/w", env={"A": "b"}),
+    ),
+    "file_write": (
+        action_pb2.Action(file_write=action_pb2.FileWriteAction(path="a", content=b"\xff")),
+        risk.FileWrite("a", b"\xff"),
+    ),
+    "file_delete": (
+        action_pb2.Action(file_delete=action_pb2.FileDeleteAction(path="a", recursive=True)),
+        risk.FileDelete("a", recursive=True),
+    ),
+    "code_execution": (
+        action_pb2.Action(code_execution=action_pb2.CodeExecutionAction(language="python", code="1")),
+        risk.CodeExecution("python", "1"),
+    ),
+    "api_call": (
+        action_pb2.Action(
+            api_call=action_pb2.ApiCallAction(method="post", url="http://a", headers={"h": "v"}, body=b"x")
+        ),
+        risk.ApiCall("POST", "http://a", {"h": "v"}, "x"),
+    ),
+    "git_push": (
+        action_pb2.Action(git_push=action_pb2.GitPushAction(remote="o", refspecs=["a", "+b"], force=True)),
+        risk.GitPush("o", "a +b", force=True),
+    ),
+    "workflow_creation": (
+        action_pb2.Action(workflow_creation=action_pb2.WorkflowCreationAction(name="n", definition="d")),
+        risk.WorkflowCreation("n", "d"),
+    ),
+    "step_start": (
+        action_pb2.Action(step_start=action_pb2.StepStartAction(description="d", inputs=struct(a=[1, None, "b"]))),
+        risk.StepStart("coder", "d", "file_write", {"a": [1.0, None, "b"]}),
+    ),
+    "step_result": (
+        action_pb2.Action(
+            step_result=action_pb2.StepResultAction(agent="analyst", result=struct(a={"b": True}))
+        ),
+        risk.StepResult("analyst", "", "file_write", None, {"a": {"b": True}}),
+    ),
+}
+
+
+def test_every_kind_of_action_has_an_example() -> None:
+    assert set(EXAMPLES) == {field.name for field in action_pb2.Action.DESCRIPTOR.oneofs_by_name["kind"].fields}
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_actions(kind: str) -> None:
+    message, expected = EXAMPLES[kind]
+    assert convert.action_of(message, CONTEXT) == expected
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_every_action_has_a_preview(kind: str) -> None:
+    preview = convert.preview_message([EXAMPLES[kind][0]])
+    if not kind.startswith("step_"):
+        assert preview.ByteSize()
+
+
+def test_an_action_without_a_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="None"):
+        convert.action_of(action_pb2.Action(), CONTEXT)
+
+
+def test_enums_have_a_name_on_both_sides() -> None:
+    for number in risk_pb2.RiskLevel.values()[1:]:
+        assert number in {convert.level_number(level) for level in risk.Level}
+    for number in action_pb2.ApprovalType.values()[1:]:
+        assert convert.type_number(convert.type_name(number)) == number
+    assert {convert.type_name(number) for number in action_pb2.ApprovalType.values()[1:]} == ALL_TYPES
+    for number in action_pb2.Environment.values()[1:]:
+        assert convert.environment_number(convert.environment_name(number, "")) == number
+    assert {f"APPROVAL_STATE_{s.name}": int(s) for s in State} == dict(approval_pb2.ApprovalState.items()[1:])
+    assert {f"POLICY_OUTCOME_{o.name}": int(o) for o in Outcome} == dict(risk_pb2.PolicyOutcome.items()[1:])
+
+
+def test_an_unspecified_environment_is_the_deployments() -> None:
+    assert convert.context_of(risk_pb2.ActionContext(), "production").environment == "production"
+
+
+@pytest.mark.parametrize("environment", DEFAULTS)
+def test_policies_there_and_back(environment: str) -> None:
+    message = convert.policy_message(environment, DEFAULTS[environment])
+    assert convert.policy_of(message) == DEFAULTS[environment]
+    assert policy_pb2.Policy.FromString(message.SerializeToString()) == message
+
+
+def test_a_long_preview_is_cut_and_says_so() -> None:
+    content = "x" * (convert.EXCERPT_CHARS + 5)
+    action = action_pb2.Action(file_write=action_pb2.FileWriteAction(path="p", content=content.encode()))
+    (shown,) = convert.preview_message([action]).files
+    assert shown.excerpt.endswith("(5 more characters)")
+    assert shown.size_bytes == len(content)

@@ -33,7 +33,7 @@ async def main(settings: BackupSettings) -> None:
             add=backup_pb2_grpc.add_BackupServiceServicer_to_server, servicer=BackupServicer(manager, retention)
         )
         try:
-            await serve(settings, name="backup", services=[service], ready=readiness(redis))
+            await serve(settings, name="backup", services=[service], ready=readiness(redis), on_drain=manager.stop)
         finally:
             await manager.stop()
     finally:

@@ -57,6 +57,7 @@ class JobBoard:
         self._jobs: dict[str, Job] = {}
         self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="backup")
         self._loop = asyncio.get_running_loop()
+        self._stopping = False
 
     def get(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)
@@ -89,18 +90,22 @@ class JobBoard:
     async def _finish(self, job: Job, run: Callable[[Job], Coroutine[Any, Any, None]]) -> None:
         try:
             await run(job)
-        finally:
-            job.done.set()
-        # Until the catalog knows the end, the job stays here: callers see its true state, its target stays
-        # claimed.
-        while True:
-            try:
-                await self.save(job.record)
-                break
-            except RedisError as error:
-                log.warning("the end of a job cannot be saved yet", job=job.job_id, error=str(error))
+            # Until the catalog knows the end, the job stays here: callers see its true state, its target stays claimed.
+            # A process that stops gives up: the next start finds the truth in the archives.
+            while not await self._saved(job) and not self._stopping:
+                job.done.set()
                 await asyncio.sleep(_SAVE_RETRY_S)
-        del self._jobs[job.job_id]
+        finally:
+            del self._jobs[job.job_id]
+            job.done.set()
+
+    async def _saved(self, job: Job) -> bool:
+        try:
+            await self.save(job.record)
+        except RedisError as error:
+            log.warning("the end of a job cannot be saved yet", job=job.job_id, error=str(error))
+            return False
+        return True
 
     async def save(self, record: pb.Backup | pb.Restore) -> None:
         if isinstance(record, pb.Backup):
@@ -128,10 +133,14 @@ class JobBoard:
     async def stop(self) -> None:
         """Tell all jobs to stop, and wait until they have; a restore that is switching keys goes on to its
         end."""
+        self._stopping = True
         for job in self._jobs.values():
             job.control.stop()
-        await asyncio.gather(*(job.task for job in self._jobs.values() if job.task), return_exceptions=True)
-        self._threads.shutdown(wait=True)
+        tasks = [job.task for job in self._jobs.values() if job.task]
+        if tasks:
+            # Unlike gather, this leaves the jobs alone if the caller stops waiting.
+            await asyncio.wait(tasks)
+        self._threads.shutdown(wait=False)
 
 
 async def guarded(work: Awaitable[T]) -> T:

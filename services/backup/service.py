@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 import structlog
+from google.protobuf.timestamp_pb2 import Timestamp
+from redis.exceptions import RedisError
 
 from harness.backup.v1 import backup_pb2 as pb
 from services.backup import views
@@ -105,7 +108,7 @@ class BackupManager:
         try:
             await guarded(self._board.thread(self._fill, record, config, job))
         except JobFailed as failure:
-            self._failed(record, failure)
+            await self._failed(record, failure)
         else:
             log.info("backup completed", backup=record.backup_id, target=record.target, keys=record.keys)
             if self._retention_days:
@@ -120,11 +123,18 @@ class BackupManager:
         record.CopyFrom(views.completed_backup(sealed.manifest, sealed.archive_bytes, sealed.digest))
         record.verify_time.CopyFrom(record.end_time)
 
-    def _failed(self, record: pb.Backup, failure: JobFailed) -> None:
+    async def _failed(self, record: pb.Backup, failure: JobFailed) -> None:
         log.warning("backup failed", backup=record.backup_id, target=record.target, reason=failure.reason)
         record.state = pb.BACKUP_STATE_FAILED
         record.error.CopyFrom(views.job_error(failure))
-        record.end_time.GetCurrentTime()
+        record.end_time.CopyFrom(await self._end_time())
+
+    async def _end_time(self) -> Timestamp:
+        try:
+            return views.timestamp(await self._catalog.now_ms())
+        except RedisError:
+            # It decides nothing, so this host's clock will do.
+            return views.timestamp(time.time_ns() // 1_000_000)
 
     async def get_backup(self, backup_id: str) -> pb.Backup:
         """A backup as it is now. NotFound (BACKUP_NOT_FOUND)."""
@@ -283,7 +293,7 @@ class BackupManager:
             log.info("restore completed", restore=record.restore_id, keys=record.report.restored_keys)
         record.progress.CopyFrom(job.control.progress())
         record.progress.phase = pb.PHASE_DONE
-        record.end_time.GetCurrentTime()
+        record.end_time.CopyFrom(await self._end_time())
 
     def _before_switch(self, record: pb.Restore) -> None:
         # Saved first: if the process dies from here on, the next start knows that live keys may have changed.
@@ -298,7 +308,7 @@ class BackupManager:
         try:
             self._fill(backup, config, job, on_staged)
         except JobFailed as failure:
-            self._failed(backup, failure)
+            self._board.in_loop(self._failed(backup, failure))
             raise JobFailed(
                 failure.reason, f"what is there now could not be backed up first: {failure.message}"
             ) from failure

@@ -1,0 +1,87 @@
+"""A real Redis with users as in production, and the backup service's parts on top of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from harness.backup.v1 import backup_pb2 as pb
+from services.backup.service import BackupManager
+from services.backup.store.catalog import Catalog
+from services.backup.store.repository import Repository
+from services.backup.targets import TargetConfig
+from services.runtime.redis import connect
+from tests.integration.backup.servers import RedisServer
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server with an append-only file, as production has."""
+    server = RedisServer(tmp_path / "redis", {"appendonly": "yes"})
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def targets_of(server: RedisServer) -> dict[str, TargetConfig]:
+    source = SecretStr(server.source_url)
+    return {
+        "orchestrator": TargetConfig(
+            url=source, prefixes=("orchestrator:",), restore_url=SecretStr(server.restore_url)
+        ),
+        "approval": TargetConfig(url=source, prefixes=("approval:",)),
+        "all": TargetConfig(url=source, prefixes=("orchestrator:", "approval:")),
+    }
+
+
+@dataclass
+class Service:
+    """The backup service without its gRPC face."""
+
+    manager: BackupManager
+    catalog: Catalog
+    repository: Repository
+    redis: Redis
+
+    async def backup(self, target: str = "orchestrator") -> pb.Backup:
+        """A backup that has ended, well or not."""
+        backup = await self.manager.create_backup(target, "tester")
+        await self.manager.wait(backup.backup_id)
+        return await self.manager.get_backup(backup.backup_id)
+
+    async def restore(self, backup_id: str, target: str = "orchestrator") -> pb.Restore:
+        """A restore that has ended, well or not."""
+        restore = await self.manager.restore_backup(backup_id, target, target, "tester")
+        await self.manager.wait(restore.restore_id)
+        return await self.manager.get_restore(restore.restore_id)
+
+
+async def start_service(server: RedisServer, directory: Path) -> Service:
+    redis = connect(server.url("backup", "backup"), client_name="backup")
+    repository = Repository(directory)
+    repository.claim()
+    catalog = Catalog(redis)
+    manager = BackupManager(catalog, repository, targets_of(server), retention_days=30)
+    await manager.upkeep.reconcile()
+    return Service(manager, catalog, repository, redis)
+
+
+async def stop_service(service: Service) -> None:
+    await service.manager.stop()
+    await service.redis.aclose()
+
+
+@pytest.fixture
+async def service(server: RedisServer, tmp_path: Path) -> AsyncIterator[Service]:
+    service = await start_service(server, tmp_path / "archives")
+    try:
+        yield service
+    finally:
+        await stop_service(service)

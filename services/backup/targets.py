@@ -34,10 +34,10 @@ class TargetConfig(BaseModel):
     @field_validator("prefixes")
     @classmethod
     def _separate(cls, prefixes: tuple[str, ...]) -> tuple[str, ...]:
-        for prefix in prefixes:
+        for place, prefix in enumerate(prefixes):
             if not _PREFIX.fullmatch(prefix):
                 raise ValueError(f"{prefix!r} cannot be a prefix: 1 to 128 characters, no blanks, none of *?[]\\~{{}}")
-            if any(other is not prefix and other.startswith(prefix) for other in prefixes):
+            if any(other.startswith(prefix) for other in prefixes[:place] + prefixes[place + 1 :]):
                 raise ValueError(f"prefix {prefix!r} contains another of the same target")
         return prefixes
 

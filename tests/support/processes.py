@@ -23,6 +23,7 @@ class ServiceProcess:
         self.name = name or module.rpartition(".")[2]
         self.log_path = directory / f"{self.name}.log"
         self._ready = directory / f"{self.name}.ready"
+        self.arguments: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("HARNESS_", "REDIS_"))}
         self._environment = {
@@ -50,7 +51,14 @@ class ServiceProcess:
         self._ready.unlink(missing_ok=True)
         with self.log_path.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", self.module, cwd=ROOT, env=self._environment, stdout=output, stderr=output
+                sys.executable,
+                "-m",
+                self.module,
+                *self.arguments,
+                cwd=ROOT,
+                env=self._environment,
+                stdout=output,
+                stderr=output,
             )
 
     @property

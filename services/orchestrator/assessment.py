@@ -48,22 +48,9 @@ class Assessor:
         )
         items = [_item(spec, ids) for spec in specs]
         answers: list[risk_pb2.AssessedItem] = []
-        for chunk in _chunks(items):
+        for chunk in chunks(items):
             answers.extend(await self._call(chunk))
-        gated: list[Spec] = []
-        risks: dict[str, Risk] = {}
-        for spec, answer in zip(specs, answers, strict=True):
-            if answer.outcome == risk_pb2.POLICY_OUTCOME_DENY:
-                raise FailedPrecondition(
-                    "POLICY_DENIED",
-                    f"step '{spec.id}' is denied by policy: {answer.policy_reason}",
-                    step_id=spec.id,
-                    policy_reason=answer.policy_reason,
-                )
-            asks = spec.require_approval or answer.outcome != risk_pb2.POLICY_OUTCOME_AUTO
-            gated.append(replace(spec, gated=asks))
-            risks[spec.id] = _risk(answer.assessment)
-        return gated, risks
+        return judged(specs, answers)
 
     async def _call(self, items: Sequence[risk_pb2.AssessItem]) -> Sequence[risk_pb2.AssessedItem]:
         try:
@@ -75,6 +62,25 @@ class Assessor:
                 "APPROVAL_UNAVAILABLE", "the approval service does not answer; nothing was stored, try again"
             ) from error
         return answer.items
+
+
+def judged(specs: Sequence[Spec], answers: Sequence[risk_pb2.AssessedItem]) -> tuple[list[Spec], dict[str, Risk]]:
+    """Apply the service's answers, one a spec in the same order. Raises FailedPrecondition as `Assessor.assess`."""
+    gated: list[Spec] = []
+    risks: dict[str, Risk] = {}
+    for spec, answer in zip(specs, answers, strict=True):
+        if answer.outcome == risk_pb2.POLICY_OUTCOME_DENY:
+            raise FailedPrecondition(
+                "POLICY_DENIED",
+                f"step '{spec.id}' is denied by policy: {answer.policy_reason}",
+                step_id=spec.id,
+                policy_reason=answer.policy_reason,
+            )
+        # An outcome this version does not know is no permission.
+        asks = spec.require_approval or answer.outcome != risk_pb2.POLICY_OUTCOME_AUTO
+        gated.append(replace(spec, gated=asks))
+        risks[spec.id] = _risk(answer.assessment)
+    return gated, risks
 
 
 def _item(spec: Spec, ids: risk_pb2.ActionContext) -> risk_pb2.AssessItem:
@@ -94,7 +100,8 @@ def _item(spec: Spec, ids: risk_pb2.ActionContext) -> risk_pb2.AssessItem:
     )
 
 
-def _chunks(items: Sequence[risk_pb2.AssessItem]) -> Iterator[list[risk_pb2.AssessItem]]:
+def chunks(items: Sequence[risk_pb2.AssessItem]) -> Iterator[list[risk_pb2.AssessItem]]:
+    """Split items into calls that the contract and a message have room for."""
     chunk: list[risk_pb2.AssessItem] = []
     size = 0
     for item in items:

@@ -58,11 +58,12 @@ class Stack:
         )
 
     @asynccontextmanager
-    async def orchestrator(self) -> AsyncIterator[Server]:
+    async def orchestrator(self, approval_address: str = "") -> AsyncIterator[Server]:
+        """Another orchestrator on the same data, by default with the approval service that all share."""
         settings = self.settings
         redis = connect(settings.redis_url, client_name="orchestrator")
         listening = connect(settings.redis_url, client_name="listening", blocking=True)
-        approval = channel(settings.approval_address, settings, ServiceTokens(settings, "orchestrator"))
+        approval = channel(approval_address or self.approval, settings, ServiceTokens(settings, "orchestrator"))
         parts = await assemble(settings, redis, listening, approval)
         async with Server(
             settings,
@@ -81,14 +82,19 @@ class Stack:
 class Someone:
     """A caller with an identity of its own."""
 
-    def __init__(self, address: str, *roles: str) -> None:
-        self.subject = f"someone:{secrets.token_hex(4)}"
-        settings = ServiceSettings(service_token=SecretStr(token(self.subject, *(roles or ("user",)))))
+    def __init__(self, address: str, *roles: str, subject: str = "") -> None:
+        self.subject = subject or f"someone:{secrets.token_hex(4)}"
+        self.roles = roles or ("user",)
+        settings = ServiceSettings(service_token=SecretStr(token(self.subject, *self.roles)))
         self.channel = channel(address, settings, ServiceTokens(settings, "test"))
         self.projects = project_pb2_grpc.ProjectServiceStub(self.channel)
         self.tasks = task_pb2_grpc.TaskServiceStub(self.channel)
         self.runs = run_pb2_grpc.RunServiceStub(self.channel)
         self.agents = agent_pb2_grpc.AgentServiceStub(self.channel)
+
+    def at(self, address: str) -> Someone:
+        """Return the same caller at another server."""
+        return Someone(address, *self.roles, subject=self.subject)
 
     async def project(self, name: str = "a project") -> project_pb2.Project:
         response = await self.projects.CreateProject(project_pb2.CreateProjectRequest(display_name=name))

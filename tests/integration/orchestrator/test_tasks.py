@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from harness.common.v1.action_pb2 import APPROVAL_TYPE_CODE_EXECUTION, ENVIRONMENT_PRODUCTION
 from harness.orchestrator.v1.plan_pb2 import Plan, StepSpec
-from harness.orchestrator.v1.project_pb2 import CreateProjectRequest
+from harness.orchestrator.v1.project_pb2 import CreateProjectRequest, Project, UpdateProjectRequest
+from harness.orchestrator.v1.run_pb2 import StartRunRequest
 from harness.orchestrator.v1.task_pb2 import (
     TASK_STATUS_PLANNING,
     CreateTaskRequest,
@@ -16,7 +18,7 @@ from harness.orchestrator.v1.task_pb2 import (
 )
 from services.orchestrator.store import keys
 from services.runtime.status import from_rpc
-from tests.integration.orchestrator.conftest import Join, reason_of
+from tests.integration.orchestrator.conftest import Join, Stack, reason_of
 
 
 async def test_a_task_without_a_plan_is_planned_and_assessed(join: Join) -> None:
@@ -117,6 +119,36 @@ async def test_lists_are_newest_first_by_project_or_owner_and_without_plans(join
     assert [task.id for task in rest.tasks] == made[1::-1]
     of_one = await alice.tasks.ListTasks(ListTasksRequest(project_id=one.id))
     assert [task.id for task in of_one.tasks] == made[::-2]
+
+
+async def test_nothing_passes_unassessed(stack: Stack, join: Join) -> None:
+    alice = join()
+    project = await alice.project()
+    known = CreateTaskRequest(project_id=project.id, query="known", request_id="r")
+    task = (await alice.tasks.CreateTask(known)).task
+    async with stack.orchestrator(approval_address="127.0.0.1:1") as other:
+        same = alice.at(other.address)
+        new = CreateTaskRequest(project_id=project.id, query="new")
+        assert await reason_of(same.tasks.CreateTask(new)) == "APPROVAL_UNAVAILABLE"
+        assert (await same.tasks.CreateTask(known)).task == task
+        assert len((await same.tasks.ListTasks(ListTasksRequest())).tasks) == 1
+        await same.channel.close()
+
+
+async def test_a_task_planned_for_another_environment_is_assessed_again(stack: Stack, join: Join) -> None:
+    alice = join()
+    project = await alice.project()
+    tasks = [await alice.task(project_id=project.id) for _ in range(2)]
+    async with stack.orchestrator(approval_address="127.0.0.1:1") as other:
+        same = alice.at(other.address)
+        await same.runs.StartRun(StartRunRequest(task_id=tasks[0].id))
+        change = Project(id=project.id, environment=ENVIRONMENT_PRODUCTION)
+        mask = FieldMask(paths=["environment"])
+        await same.projects.UpdateProject(UpdateProjectRequest(project=change, update_mask=mask))
+        start = same.runs.StartRun(StartRunRequest(task_id=tasks[1].id))
+        assert await reason_of(start) == "APPROVAL_UNAVAILABLE"
+        await same.channel.close()
+    assert (await alice.runs.StartRun(StartRunRequest(task_id=tasks[1].id))).run.id
 
 
 async def test_a_page_of_large_tasks_fits_into_a_message(join: Join) -> None:

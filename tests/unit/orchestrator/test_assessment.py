@@ -1,0 +1,62 @@
+"""What becomes of the approval service's answers about a plan."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.approval.v1 import risk_pb2 as pb
+from harness.common.v1.action_pb2 import Action, FileWriteAction
+from services.orchestrator.assessment import MAX_BYTES, MAX_ITEMS, chunks, judged
+from services.orchestrator.engine.model import Spec
+from services.runtime.errors import FailedPrecondition
+
+
+def answer(outcome: pb.PolicyOutcome.ValueType, level: pb.RiskLevel.ValueType = pb.RISK_LEVEL_LOW) -> pb.AssessedItem:
+    return pb.AssessedItem(
+        assessment=pb.Assessment(level=level, score=7, factors=[pb.RiskFactor(id="f.one"), pb.RiskFactor(id="f.two")]),
+        outcome=outcome,
+        policy_reason="because",
+    )
+
+
+@pytest.mark.parametrize(
+    ("required", "outcome", "gated"),
+    [
+        (False, pb.POLICY_OUTCOME_AUTO, False),
+        (True, pb.POLICY_OUTCOME_AUTO, True),
+        (False, pb.POLICY_OUTCOME_HUMAN, True),
+        (False, pb.POLICY_OUTCOME_UNSPECIFIED, True),
+    ],
+)
+def test_a_step_is_gated_unless_it_is_cleared(required: bool, outcome: pb.PolicyOutcome.ValueType, gated: bool) -> None:
+    specs, risks = judged([Spec("a", "coder", require_approval=required)], [answer(outcome)])
+    assert specs[0].gated is gated
+    assert (risks["a"].level, risks["a"].score, risks["a"].factors) == ("LOW", 7, ("f.one", "f.two"))
+
+
+def test_a_denied_step_is_named() -> None:
+    with pytest.raises(FailedPrecondition, match="step 'b' is denied by policy: because") as raised:
+        judged([Spec("a", "x"), Spec("b", "x")], [answer(pb.POLICY_OUTCOME_AUTO), answer(pb.POLICY_OUTCOME_DENY)])
+    assert raised.value.reason == "POLICY_DENIED"
+    assert raised.value.metadata["step_id"] == "b"
+
+
+def test_no_level_is_unknown() -> None:
+    _, risks = judged([Spec("a", "x")], [answer(pb.POLICY_OUTCOME_AUTO, pb.RISK_LEVEL_UNSPECIFIED)])
+    assert risks["a"].level == "UNKNOWN"
+
+
+def test_a_missing_answer_is_no_permission() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        judged([Spec("a", "x")], [])
+
+
+def test_calls_keep_to_the_limits_of_items_and_bytes() -> None:
+    small = [pb.AssessItem() for _ in range(2 * MAX_ITEMS + 1)]
+    assert [len(chunk) for chunk in chunks(small)] == [MAX_ITEMS, MAX_ITEMS, 1]
+    action = Action(file_write=FileWriteAction(path="x", content=bytes(1024 * 1024)))
+    large = [pb.AssessItem(actions=[action]) for _ in range(7)]
+    found = list(chunks(large))
+    assert [item for chunk in found for item in chunk] == large
+    assert all(pb.AssessActionsRequest(items=chunk).ByteSize() <= MAX_BYTES for chunk in found)
+    assert list(chunks([])) == []

@@ -271,9 +271,18 @@ class Client:
         call = self._transport.call(self._transport.approvals.DecideApproval, request, idempotent=True)
         return (await call).approval
 
-    async def assess(self, items: Sequence[risk_pb2.AssessItem]) -> list[risk_pb2.AssessedItem]:
-        """Assess up to 1000 items without storing anything; answers are in their order."""
-        request = risk_pb2.AssessActionsRequest(items=items)
+    async def assess(
+        self,
+        items: Sequence[risk_pb2.AssessItem],
+        *,
+        policy_environment: Environment.ValueType = action_pb2.ENVIRONMENT_UNSPECIFIED,
+    ) -> list[risk_pb2.AssessedItem]:
+        """Assess up to 1000 items without storing anything; answers are in their order.
+
+        Args:
+            policy_environment: whose policy decides the outcomes; default that of each item's own environment.
+        """
+        request = risk_pb2.AssessActionsRequest(items=items, policy_environment=policy_environment)
         call = self._transport.call(self._transport.risk.AssessActions, request, idempotent=True)
         return list((await call).items)
 

@@ -126,3 +126,26 @@ def answers(port: int, password: str) -> bool:
     except OSError:
         return False
     return answer.endswith(b"+PONG\r\n")
+
+
+WIPE = (
+    "local cursor, count = '0', 0 repeat local page = redis.call('SCAN', cursor, 'MATCH', ARGV[1], 'COUNT', 500) "
+    "cursor = page[1] for _, key in ipairs(page[2]) do count = count + redis.call('UNLINK', key) end "
+    "until cursor == '0' return count"
+)
+
+
+def wipe(port: int, password: str, pattern: str) -> int:
+    """Delete every key that matches, and return how many there were: the accident that backups are for."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(f'AUTH operator {password}\r\nEVAL "{WIPE}" 0 {pattern}\r\n'.encode())
+        answer = b""
+        while answer.count(b"\r\n") < 2:
+            received = connection.recv(1024)
+            if not received:
+                break
+            answer += received
+    count = answer.split(b"\r\n")[1]
+    if not count.startswith(b":"):
+        raise RuntimeError(f"Redis answered {answer.decode(errors='replace')}")
+    return int(count[1:])

@@ -23,6 +23,7 @@ from motherharness.devstack.redis import (
     find_redis_server,
     free_port,
     new_passwords,
+    wipe,
 )
 from motherharness.tokens import mint
 from motherharness.transport import Connection
@@ -188,6 +189,10 @@ class Stack:
         if self._temporary:
             shutil.rmtree(self.home, ignore_errors=True)
 
+    def lose_keys(self, service: str) -> int:
+        """Delete all keys of a service, as an accident would; return how many there were."""
+        return wipe(self.ports["redis"], self._passwords["operator"], f"{service}:*")
+
     def failed(self) -> list[str]:
         """Return the names of processes that were started and have ended."""
         return [name for name, process in self._processes.items() if process.poll() is not None]
@@ -258,9 +263,9 @@ class Stack:
         while not self._is_ready(name):
             code = self._processes[name].poll()
             if code is not None:
-                raise StackError(f"{name} ended with exit code {code} while starting:\n{self._end_of_log(name)}")
+                raise StackError(f"{name} ended with exit code {code} while starting:\n{self.end_of_log(name)}")
             if time.monotonic() > give_up:
-                raise StackError(f"{name} was not ready in {START_TIMEOUT:g} s:\n{self._end_of_log(name)}")
+                raise StackError(f"{name} was not ready in {START_TIMEOUT:g} s:\n{self.end_of_log(name)}")
             time.sleep(0.02)
 
     def _is_ready(self, name: str) -> bool:
@@ -270,5 +275,6 @@ class Stack:
             return answers(self.ports["redis"], self._passwords["operator"])
         return self._ready_file(name).exists()
 
-    def _end_of_log(self, name: str) -> str:
+    def end_of_log(self, name: str) -> str:
+        """Return the last 20 lines of a process's log."""
         return "\n".join(self.log(name).read_text(errors="replace").splitlines()[-20:])

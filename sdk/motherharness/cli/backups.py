@@ -1,0 +1,187 @@
+"""`harness backup`: snapshots of the services' state, and restoring them."""
+
+import time
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from harness.backup.v1 import backup_pb2
+from motherharness.cli.output import FAILED, as_dict, emit, note, say, short, show, stderr, table, when
+from motherharness.cli.session import Json, call
+from motherharness.client import Client
+
+backups = typer.Typer(no_args_is_help=True, help="Snapshots: create, list, verify, restore, delete, prune.")
+
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as it has started.")]
+DAY = 86400.0
+
+
+@backups.command("targets")
+def targets(json_output: Json = False) -> None:
+    """List what can be backed up."""
+
+    async def get(client: Client) -> list[backup_pb2.Target]:
+        return await client.list_targets()
+
+    found = call(get, as_json=json_output)
+    if json_output:
+        emit({"targets": [as_dict(target) for target in found]})
+        return
+    rows = [(t.name, ", ".join(t.prefixes), "yes" if t.restorable else "no") for t in found]
+    table(("TARGET", "PREFIXES", "RESTORABLE"), rows)
+
+
+@backups.command("create")
+def create(target: str, no_wait: NoWait = False, json_output: Json = False) -> None:
+    """Take a snapshot. Exit code 1 means that it failed."""
+
+    async def run(client: Client) -> backup_pb2.Backup:
+        backup = await client.create_backup(target)
+        if no_wait:
+            return backup
+        with progress_bar(hidden=json_output) as bar:
+            job = bar.add_task("backup", total=None)
+            async for latest in client.watch_backup(backup.backup_id):
+                advance(bar, job, latest.progress)
+                backup = latest
+        return backup
+
+    backup = call(run, as_json=json_output)
+    if json_output:
+        show(backup, as_json=True)
+    else:
+        say(backup.backup_id, summary(backup))
+    if backup.state not in (backup_pb2.BACKUP_STATE_COMPLETED, backup_pb2.BACKUP_STATE_RUNNING):
+        note(f"{backup.error.reason}: {backup.error.message}", style="red")
+        raise typer.Exit(FAILED)
+
+
+@backups.command("list")
+def list_backups(target: str = "", json_output: Json = False) -> None:
+    """List backups, newest first."""
+
+    async def collect(client: Client) -> list[backup_pb2.Backup]:
+        return [backup async for backup in client.list_backups(target=target)]
+
+    found = call(collect, as_json=json_output)
+    if json_output:
+        emit({"backups": [as_dict(backup) for backup in found]})
+        return
+    state = backup_pb2.BackupState
+    rows = [
+        (b.backup_id, b.target, short(state.Name(b.state)), when(b.create_time), b.keys, b.archive_bytes, b.created_by)
+        for b in found
+    ]
+    table(("BACKUP", "TARGET", "STATE", "CREATED", "KEYS", "BYTES", "BY"), rows)
+
+
+@backups.command("verify")
+def verify(backup_id: str, json_output: Json = False) -> None:
+    """Read the whole archive again. Exit code 1 means that it is damaged."""
+
+    async def run(client: Client) -> backup_pb2.VerifyBackupResponse:
+        with progress_bar(hidden=json_output) as bar:
+            bar.add_task("verifying", total=None)
+            return await client.verify_backup(backup_id)
+
+    answer = call(run, as_json=json_output)
+    if json_output:
+        show(answer, as_json=True)
+    else:
+        say("whole" if answer.whole else f"damaged: {answer.problem}", style="green" if answer.whole else "bold red")
+    if not answer.whole:
+        raise typer.Exit(FAILED)
+
+
+@backups.command("restore")
+def restore(
+    backup_id: str,
+    confirm: Annotated[str, typer.Option(help="The name of the target: its present keys are replaced.")],
+    target: Annotated[str, typer.Option(help="Where to; default the target that was backed up.")] = "",
+    no_wait: NoWait = False,
+    json_output: Json = False,
+) -> None:
+    """Make a target's keys what a backup holds. Stop the service that owns them first. Exit code 1: it failed."""
+
+    async def run(client: Client) -> backup_pb2.Restore:
+        restored = await client.restore_backup(backup_id, confirm_target=confirm, target=target)
+        if no_wait:
+            return restored
+        with progress_bar(hidden=json_output) as bar:
+            job = bar.add_task("restore", total=None)
+            async for latest in client.watch_restore(restored.restore_id):
+                advance(bar, job, latest.progress)
+                restored = latest
+        return restored
+
+    restored = call(run, as_json=json_output)
+    if json_output:
+        show(restored, as_json=True)
+    else:
+        report = restored.report
+        say(restored.restore_id, short(backup_pb2.RestoreState.Name(restored.state)))
+        say(f"restored {report.restored_keys} keys, removed {report.removed_keys}, counted {report.counted_keys} after")
+        say(f"what was there before is in {restored.pre_restore_backup_id}")
+    if restored.state == backup_pb2.RESTORE_STATE_FAILED:
+        note(f"{restored.error.reason}: {restored.error.message}", style="red")
+        raise typer.Exit(FAILED)
+
+
+@backups.command("delete")
+def delete(
+    backup_id: str,
+    force: Annotated[bool, typer.Option("--force", help="Even the last good one of its target.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Delete a backup."""
+
+    async def run(client: Client) -> None:
+        await client.delete_backup(backup_id, force=force)
+
+    call(run, as_json=json_output)
+    if json_output:
+        emit({"deleted": backup_id})
+    else:
+        say("deleted", backup_id)
+
+
+@backups.command("prune")
+def prune(
+    target: str,
+    max_age_days: Annotated[float | None, typer.Option(help="Default: what the service keeps.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Delete old backups of a target, after its newest one was verified again."""
+
+    async def run(client: Client) -> backup_pb2.PruneBackupsResponse:
+        age = None if max_age_days is None else max_age_days * DAY
+        return await client.prune_backups(target, max_age=age, dry_run=dry_run)
+
+    answer = call(run, as_json=json_output)
+    if json_output:
+        show(answer, as_json=True)
+        return
+    verb = "would delete" if dry_run else "deleted"
+    say(f"{verb} {len(answer.deleted)} backups, {answer.freed_bytes} bytes; {answer.verified_backup_id} is whole")
+
+
+def progress_bar(*, hidden: bool) -> Progress:
+    """Return a progress display on stderr; none unless that is a terminal."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=stderr, transient=True, disable=hidden or not stderr.is_terminal)
+
+
+def advance(bar: Progress, job: TaskID, progress: backup_pb2.Progress) -> None:
+    """Show how far a job is."""
+    phase = short(backup_pb2.Phase.Name(progress.phase)).replace("_", " ")
+    total = progress.total_keys or None
+    bar.update(job, description=f"{phase}: {progress.keys} keys", total=total, completed=progress.keys)
+
+
+def summary(backup: backup_pb2.Backup) -> str:
+    """Return a backup in a few words."""
+    state = short(backup_pb2.BackupState.Name(backup.state))
+    seconds = max(0.0, (backup.end_time.ToNanoseconds() or time.time_ns()) - backup.create_time.ToNanoseconds()) / 1e9
+    return f"{state}: {backup.keys} keys, {backup.archive_bytes} bytes, {seconds:.2f} s"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -13,7 +13,11 @@ from services.runtime.errors import InvalidArgument
 MAX_PAGE_BYTES = 3 * 1024 * 1024
 """A page ends here even if it has room for more items: a message has 4 MiB by default."""
 
+READ_BATCH = 100
+"""Items read at a time, so that a page of large ones is not read to be thrown away."""
+
 M = TypeVar("M", bound=Message)
+Load = Callable[[Sequence[str]], Awaitable[Sequence[M | None]]]
 
 
 def cursor_of(entry: Entry) -> str:
@@ -42,15 +46,23 @@ def number_of(cursor: str) -> int:
     return int(cursor)
 
 
-def fill(rows: Iterable[tuple[str, M | None]], more: bool) -> tuple[list[M], str]:
+async def rows(entries: Sequence[Entry], load: Load[M]) -> AsyncIterator[tuple[str, M | None]]:
+    """Yield each entry's cursor and message, loaded READ_BATCH at a time and only as far as the page goes."""
+    for start in range(0, len(entries), READ_BATCH):
+        batch = entries[start : start + READ_BATCH]
+        for entry, message in zip(batch, await load([entry.id for entry in batch]), strict=True):
+            yield cursor_of(entry), message
+
+
+async def fill(found: AsyncIterator[tuple[str, M | None]], more: bool) -> tuple[list[M], str]:
     """Take messages with their cursors until the page is full; return them and the next cursor, "" at the end.
 
-    `more`: whether anything follows the rows. A row without a message takes no room.
+    `more`: whether anything follows what was found. A row without a message takes no room.
     """
     taken: list[M] = []
     size = 0
     last = ""
-    for cursor, message in rows:
+    async for cursor, message in found:
         needed = message.ByteSize() if message is not None else 0
         if taken and size + needed > MAX_PAGE_BYTES:
             return taken, last

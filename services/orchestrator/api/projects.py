@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -58,13 +59,12 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
             limit=page.size,
             after=pages.entry_of(page.cursor),
         )
-        found = await self._projects.load_many([entry.id for entry in entries])
-        rows = (
-            (pages.cursor_of(entry), convert.project(project) if project is not None else None)
-            for entry, project in zip(entries, found, strict=True)
-        )
-        taken, cursor = pages.fill(rows, more)
+        taken, cursor = await pages.fill(pages.rows(entries, self._messages), more)
         return project_pb2.ListProjectsResponse(projects=taken, next_page_token=page.next_token(cursor))
+
+    async def _messages(self, project_ids: Sequence[str]) -> list[project_pb2.Project | None]:
+        found = await self._projects.load_many(project_ids)
+        return [convert.project(project) if project is not None else None for project in found]
 
     async def UpdateProject(
         self, request: project_pb2.UpdateProjectRequest, context: Context

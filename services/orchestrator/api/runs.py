@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
@@ -90,16 +90,14 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
             limit=page.size,
             after=pages.entry_of(page.cursor),
         )
-        found = await self._runs.summaries([entry.id for entry in entries])
-        rows = (
-            (
-                pages.cursor_of(entry),
-                convert.run(run, steps=False) if run is not None and may_see(run.header.owner) else None,
-            )
-            for entry, run in zip(entries, found, strict=True)
-        )
-        taken, cursor = pages.fill(rows, more)
+        taken, cursor = await pages.fill(pages.rows(entries, self._messages), more)
         return run_pb2.ListRunsResponse(runs=taken, next_page_token=page.next_token(cursor))
+
+    async def _messages(self, run_ids: Sequence[str]) -> list[run_pb2.Run | None]:
+        found = await self._runs.summaries(run_ids)
+        return [
+            convert.run(run, steps=False) if run is not None and may_see(run.header.owner) else None for run in found
+        ]
 
     async def CancelRun(self, request: run_pb2.CancelRunRequest, context: Context) -> run_pb2.CancelRunResponse:
         await self._check_visible(request.run_id)
@@ -117,12 +115,22 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
 
     async def ListEvents(self, request: run_pb2.ListEventsRequest, context: Context) -> run_pb2.ListEventsResponse:
         page = page_for(request)
-        await self._check_visible(request.run_id)
+        run = await self._check_visible(request.run_id)
         after = pages.number_of(page.cursor)
-        events = await self._runs.events(request.run_id, after, page.size + 1)
-        rows = ((str(event.sequence), convert.event(event)) for event in events[: page.size])
-        taken, cursor = pages.fill(rows, more=len(events) > page.size)
+        # To the history as it is now: what happens meanwhile does not make the last page endless.
+        until = min(after + page.size, run.core.sequence)
+        found = self._events(request.run_id, after, until)
+        taken, cursor = await pages.fill(found, more=until < run.core.sequence)
         return run_pb2.ListEventsResponse(events=taken, next_page_token=page.next_token(cursor))
+
+    async def _events(self, run_id: str, after: int, until: int) -> AsyncIterator[tuple[str, run_pb2.Event]]:
+        while after < until:
+            batch = await self._runs.events(run_id, after, min(pages.READ_BATCH, until - after))
+            if not batch:
+                return
+            for event in batch:
+                yield str(event.sequence), convert.event(event)
+            after = batch[-1].sequence
 
     async def WatchRun(
         self, request: run_pb2.WatchRunRequest, context: Context

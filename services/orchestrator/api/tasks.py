@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -82,10 +83,9 @@ class TaskServicer(task_pb2_grpc.TaskServiceServicer):
             limit=page.size,
             after=pages.entry_of(page.cursor),
         )
-        found = await self._tasks.summaries([entry.id for entry in entries])
-        rows = (
-            (pages.cursor_of(entry), convert.task(task) if task is not None and may_see(task.owner) else None)
-            for entry, task in zip(entries, found, strict=True)
-        )
-        taken, cursor = pages.fill(rows, more)
+        taken, cursor = await pages.fill(pages.rows(entries, self._messages), more)
         return task_pb2.ListTasksResponse(tasks=taken, next_page_token=page.next_token(cursor))
+
+    async def _messages(self, task_ids: Sequence[str]) -> list[task_pb2.Task | None]:
+        found = await self._tasks.summaries(task_ids)
+        return [convert.task(task) if task is not None and may_see(task.owner) else None for task in found]

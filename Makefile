@@ -42,7 +42,7 @@ $(PROJECT_STAMP): pyproject.toml $(REQUIREMENTS_STAMP)
 
 .PHONY: demo
 demo: setup ## Play a real scenario through every service, and verify each claim made on the way
-	@$(BIN)/python -m motherharness.demo
+	@$(BIN)/harness demo
 
 .PHONY: dev
 dev: setup ## Run the whole suite here; print ports, tokens and grpcurl lines to try

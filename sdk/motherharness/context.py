@@ -1,24 +1,18 @@
 """What a step's handler gets: the step, and the one way to have an effect on the outside world."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
-from google.protobuf.struct_pb2 import Struct
 
 from harness.approval.v1.approval_pb2 import RedeemGrantRequest
 from harness.common.v1.action_pb2 import Action
 from harness.orchestrator.v1 import agent_pb2
 from motherharness.digest import digest
 from motherharness.errors import HarnessError, RetryableError, TerminalError
+from motherharness.structs import MAX_RECORD_BYTES, from_struct, to_struct
 from motherharness.transport import Transport, backoff, is_transient
-
-# The limits of harness/orchestrator/v1/agent.proto.
-MAX_RECORD_BYTES = 64 * 1024
-MAX_RESULT_BYTES = 256 * 1024
 
 Runner = Callable[[Sequence[Action]], Awaitable[Mapping[str, Any]]]
 
@@ -29,23 +23,6 @@ class LeaseOver(BaseException):
 
     Not an Exception, so that a handler's `except Exception` cannot swallow it and go on without a lease.
     """
-
-
-def to_struct(value: Mapping[str, Any], limit: int, what: str) -> Struct:
-    """Return a mapping as a Struct.
-
-    Raises:
-        TerminalError: INVALID_RESULT if it is not JSON, RESULT_TOO_LARGE if its JSON is longer than limit
-            bytes.
-    """
-    try:
-        encoded = json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
-        if len(encoded) > limit:
-            message = f"{what} is {len(encoded)} bytes as JSON, more than {limit}; store it and return where it is"
-            raise TerminalError(message, "RESULT_TOO_LARGE")
-        return ParseDict(json.loads(encoded), Struct())
-    except (TypeError, ValueError, RecursionError, ParseError) as error:
-        raise TerminalError(f"{what} is not a JSON object: {error}", "INVALID_RESULT") from error
 
 
 class StepContext:
@@ -68,9 +45,9 @@ class StepContext:
         self.attempt = lease.token.attempt
         self.agent = lease.agent
         self.description = lease.description
-        self.inputs: dict[str, Any] = MessageToDict(lease.inputs)
+        self.inputs: dict[str, Any] = from_struct(lease.inputs)
         self.dependencies: dict[str, dict[str, Any]] = {
-            step_id: MessageToDict(result) for step_id, result in lease.dependency_results.items()
+            step_id: from_struct(result) for step_id, result in lease.dependency_results.items()
         }
         self.query = lease.query
         self.task_id = lease.task_id
@@ -129,7 +106,7 @@ class StepContext:
                     " attempt; propose the same actions in the same order in every attempt"
                 )
                 raise TerminalError(message, "ACTIONS_CHANGED")
-            return MessageToDict(answer.record.result)
+            return from_struct(answer.record.result)
         if answer.outcome != agent_pb2.PROPOSAL_OUTCOME_CLEARED:
             self._over = True
             raise LeaseOver
@@ -143,7 +120,7 @@ class StepContext:
         stored = agent_pb2.RecordActionsRequest(worker_id=self._worker_id, token=self._token, records=[record])
         await self._persist(self._transport.agents.RecordActions, stored)
         self._unrecorded -= 1
-        return MessageToDict(result)
+        return from_struct(result)
 
     async def _redeem(self, grant: str, own_digest: str) -> None:
         """Consume the grant; whoever does may run the actions, and nobody else."""

@@ -15,9 +15,10 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from harness.orchestrator.v1 import agent_pb2, run_pb2
-from motherharness.context import MAX_RESULT_BYTES, LeaseOver, StepContext, to_struct
+from motherharness.context import LeaseOver, StepContext
 from motherharness.errors import HarnessError, StepFailure
 from motherharness.leases import Heart, LeaseKey, key_of
+from motherharness.structs import MAX_RESULT_BYTES, to_struct
 from motherharness.transport import Connection, Transport, backoff
 
 logger = logging.getLogger(__name__)

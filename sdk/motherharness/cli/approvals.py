@@ -7,9 +7,10 @@ import typer
 
 from harness.approval.v1 import approval_pb2, risk_pb2
 from harness.common.v1 import action_pb2
-from motherharness.cli.output import as_dict, emit, safe, say, short, show, table, when
+from motherharness.cli.output import as_dict, emit, say, short, show, table, when
 from motherharness.cli.session import Json, call
 from motherharness.client import Client
+from motherharness.text import safe
 
 approvals = typer.Typer(no_args_is_help=True, help="Requests for approval: list, show, approve, reject.")
 

@@ -1,7 +1,6 @@
 """What the CLI prints: JSON on stdout for programs, text for people, nothing that could drive their terminal."""
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from motherharness.errors import HarnessError
+from motherharness.text import line, safe
 
 FAILED = 1
 USAGE = 2
@@ -42,21 +42,8 @@ ADVICE = {
     grpc.StatusCode.UNAVAILABLE: "is the suite running? `harness doctor` looks",
 }
 
-# Controls other than tab and newline drive terminals; direction marks reorder what is read.
-UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-
 stdout = Console(soft_wrap=True, highlight=False)
 stderr = Console(stderr=True, highlight=False)
-
-
-def safe(text: object) -> str:
-    """Return text with every character that could drive a terminal made visible instead."""
-    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", str(text))
-
-
-def line(text: object) -> str:
-    """Return safe text on one line."""
-    return safe(text).replace("\n", "\\n").replace("\t", " ")
 
 
 def say(*parts: object, style: str = "") -> None:

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from google.protobuf.json_format import MessageToDict, ParseError
+from google.protobuf.json_format import ParseError
 
 from harness.common.v1 import action_pb2
 from harness.orchestrator.v1 import plan_pb2, project_pb2, run_pb2, task_pb2
-from motherharness.cli.output import FAILED, as_dict, emit, line, note, say, short, show, table, when
+from motherharness.cli.output import FAILED, as_dict, emit, note, say, short, show, table, when
 from motherharness.cli.session import Json, call
 from motherharness.client import Client, plan_from
+from motherharness.structs import from_struct
+from motherharness.text import line
 
 projects = typer.Typer(no_args_is_help=True, help="Projects group tasks, and say where their effects land.")
 tasks = typer.Typer(no_args_is_help=True, help="Tasks: what is wanted, and the plan for it.")
@@ -212,7 +214,7 @@ async def tell_events(events: AsyncIterator[run_pb2.Event], json_output: bool) -
         name = short(run_pb2.EventType.Name(event.type))
         say(event_line(event), style=STYLES.get(name.rpartition("_")[2], ""))
         if event.type == run_pb2.EVENT_TYPE_APPROVAL_REQUESTED:
-            approval = MessageToDict(event.data).get("approval_id", "")
+            approval = from_struct(event.data).get("approval_id", "")
             note(f"  an approver decides: harness approvals show {approval}")
 
 
@@ -220,7 +222,7 @@ def event_line(event: run_pb2.Event) -> str:
     """Return one event as one line."""
     name = short(run_pb2.EventType.Name(event.type))
     where = f"{event.step_id}#{event.attempt}" if event.attempt else event.step_id
-    data = json.dumps(MessageToDict(event.data), ensure_ascii=False) if event.data.fields else ""
+    data = json.dumps(from_struct(event.data), ensure_ascii=False) if event.data.fields else ""
     return line(f"{event.sequence:>4} {when(event.time)} {name:<22} {where:<20} {data[:200]}").rstrip()
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import grpc
-from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -24,6 +23,8 @@ from motherharness.client import Client
 from motherharness.devstack.scenario import CURL, QUERY, RM, make_repository, plan
 from motherharness.devstack.stack import Stack
 from motherharness.errors import HarnessError
+from motherharness.structs import from_struct
+from motherharness.text import line, safe
 
 T = TypeVar("T")
 
@@ -140,7 +141,7 @@ async def plan_and_start(alice: Client, narrator: Narrator) -> run_pb2.Run:
     narrator.tell(f"alice asks: {QUERY}")
     shown = Table("STEP", "AGENT", "AFTER", "RISK", "WHAT", box=None, pad_edge=False)
     for step in task.plan.steps:
-        inputs = MessageToDict(step.inputs)
+        inputs = from_struct(step.inputs)
         what = inputs.get("command") or f"{inputs.get('operation')} {inputs.get('path')}"
         shown.add_row(step.id, step.agent, ", ".join(step.depends_on), step.risk.level, Text(str(what)))
     narrator.console.print(shown)
@@ -210,11 +211,12 @@ async def tell_history(alice: Client, run: run_pb2.Run, narrator: Narrator) -> l
     """Print the run's history, and check that it explains the state."""
     narrator.chapter("What is on record")
     events = [event async for event in alice.list_events(run.id)]
-    shown = Table("#", "EVENT", "STEP", "DATA", box=None, pad_edge=False)
+    shown = Table("#", "EVENT", "STEP", box=None, pad_edge=False)
+    shown.add_column("DATA", no_wrap=True, overflow="ellipsis")
     for event in events:
         name = run_pb2.EventType.Name(event.type).removeprefix("EVENT_TYPE_").lower()
-        data = json.dumps(MessageToDict(event.data), ensure_ascii=False)[:70] if event.data.fields else ""
-        shown.add_row(str(event.sequence), name, event.step_id, Text(data))
+        data = ", ".join(f"{key}={value}" for key, value in from_struct(event.data).items())
+        shown.add_row(str(event.sequence), name, event.step_id, Text(line(data)))
     narrator.console.print(shown)
     gapless = [event.sequence for event in events] == list(range(1, len(events) + 1))
     narrator.claim("the events are numbered without a gap", gapless)
@@ -312,7 +314,7 @@ def show_request(approval: approval_pb2.Approval, console: Console) -> None:
     level = risk_pb2.RiskLevel.Name(approval.assessment.level).removeprefix("RISK_LEVEL_")
     text = Text()
     for command in approval.preview.commands:
-        text.append(f"$ {command}\n", style="bold")
+        text.append(f"$ {safe(command)}\n", style="bold")
     text.append(f"risk {level}, score {approval.assessment.score}; {approval.policy_reason}\n")
     for factor in approval.assessment.factors:
         text.append(f"- {factor.explanation} [{factor.id}]\n")

@@ -15,10 +15,11 @@ from services.runtime.errors import InvalidArgument
 def digest_of(actions: Iterable[action_pb2.Action]) -> str:
     """Return "sha256:" and the lower-case hex SHA-256 of the canonical JSON of the actions, in their order.
 
-    Canonical: proto3 JSON with original field names, keys sorted, no white space, UTF-8 unescaped. The definition is the
-    comment on `harness.common.v1.Action`; anyone who is about to run actions computes the same.
+    Canonical: proto3 JSON with original field names, keys sorted, no white space, UTF-8 unescaped. The definition is
+    the comment on `harness.common.v1.Action`; anyone who is about to run actions computes the same.
 
-    Raises InvalidArgument (ACTIONS_NOT_CANONICAL) if a number in a step's inputs or result has no JSON form (NaN, infinity).
+    Raises InvalidArgument (ACTIONS_NOT_CANONICAL) if a number in a step's inputs or result has no JSON form (NaN,
+    infinity).
     """
     try:
         plain = [MessageToDict(action, preserving_proto_field_name=True) for action in actions]

@@ -27,7 +27,7 @@ from services.runtime.auth import Authenticator
 from services.runtime.errors import ConfigurationError, HarnessError, Internal, Unimplemented
 from services.runtime.metrics import MethodMetrics
 from services.runtime.status import DETAILS_KEY, to_status, translate
-from services.runtime.validation import parse, validate
+from services.runtime.validation import parse, prepare, validate
 
 REQUEST_ID_KEY = "x-request-id"
 # What may come back in logs and headers; anything else is replaced by an id of ours.
@@ -129,7 +129,7 @@ class Pipeline:
         """The service's handlers by full method path, wrapped.
 
         Raises:
-            ConfigurationError: a method has no access rule, or no asynchronous implementation.
+            ConfigurationError: a method has no access rule, no async implementation, or rules that do not compile.
         """
         rules = rules_of(service)
         inputs = {method.name: GetMessageClass(method.input_type) for method in service_descriptor(service).methods}
@@ -140,6 +140,7 @@ class Pipeline:
             if not (inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)):
                 raise ConfigurationError(f"{service}/{name} is not implemented as an async method")
             method = Method(f"{service}/{name}", rules[name], inputs[name], MethodMetrics(kind, service, name))
+            prepare(method.request)
             build = getattr(grpc, f"{kind}_rpc_method_handler")
             wrapped[f"/{service}/{name}"] = build(
                 getattr(self, f"_{kind}")(method, behaviour),

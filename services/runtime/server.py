@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -118,7 +119,6 @@ class Server:
             self._metrics = MetricsEndpoint(settings.metrics_listen)
             self.metrics_port = self._metrics.port
         await self._server.start()
-        context.bind_draining(self.draining)
         self._spawn(self.health.follow(self._ready, settings.health_interval_seconds), "health")
         for task in self._background:
             self._spawn(keep_running(task), getattr(task, "__qualname__", "background"))
@@ -142,7 +142,9 @@ class Server:
         return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 
     def _spawn(self, work: Any, name: str) -> None:
-        self._tasks.append(asyncio.create_task(work, name=name))
+        surroundings = contextvars.copy_context()
+        surroundings.run(context.bind_draining, self.draining)
+        self._tasks.append(asyncio.create_task(work, name=name, context=surroundings))
 
     async def drain(self) -> None:
         """NOT_SERVING; tell long calls to end; finish what is in flight (`drain_seconds` at most); close. Once only."""

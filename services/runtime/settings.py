@@ -43,7 +43,9 @@ class ServiceSettings(BaseSettings):
     jwt_secret: SecretStr | None = Field(None, description="HS256: at least 32 bytes; never in production")
     jwt_public_key: str | None = Field(None, description="RS256 or EdDSA: PEM")
     jwt_public_key_file: Path | None = None
-    jwt_jwks_url: str | None = Field(None, description="RS256 or EdDSA: https URL of a key set, in place of one key")
+    jwt_jwks_url: str | None = Field(
+        None, repr=False, description="RS256 or EdDSA: https URL of a key set, in place of one key"
+    )
     jwt_issuer: str = "harness.dev"
     jwt_audience: str = "harness"
     jwt_leeway_seconds: float = Field(5.0, ge=0, le=300, description="tolerated difference between clocks")

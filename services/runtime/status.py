@@ -14,6 +14,8 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
     TryAgainError,
@@ -56,6 +58,14 @@ _CLASSES: dict[StatusCode, type[HarnessError]] = {
         errors.DataLoss,
     )
 }
+_STORE_AWAY = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    ClusterDownError,
+    TryAgainError,
+    OutOfMemoryError,
+    ReadOnlyError,
+)
 _PASSING_CODES = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED})
 
 
@@ -65,7 +75,7 @@ def translate(exc: BaseException) -> HarnessError:
         return exc
     if isinstance(exc, (AuthenticationError, AuthorizationError)):
         return errors.Unavailable("STORE_REFUSED", "the service is refused by its own store; its operator must act")
-    if isinstance(exc, (RedisConnectionError, RedisTimeoutError, ClusterDownError, TryAgainError)):
+    if isinstance(exc, _STORE_AWAY):
         return errors.Unavailable("STORE_UNAVAILABLE", "the service's store does not answer; try again")
     if isinstance(exc, ResponseError) and any(word in f"{exc} " for word in _PASSING_REDIS_ERRORS):
         return errors.Unavailable("STORE_UNAVAILABLE", "the service's store takes no changes for now; try again")

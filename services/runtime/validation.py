@@ -7,7 +7,7 @@ from typing import TypeVar
 import protovalidate
 from google.protobuf.message import DecodeError, Message
 
-from services.runtime.errors import Internal, InvalidArgument
+from services.runtime.errors import ConfigurationError, Internal, InvalidArgument
 
 M = TypeVar("M", bound=Message)
 
@@ -46,6 +46,18 @@ def validate(message: Message) -> None:
     raise InvalidArgument(
         "REQUEST_INVALID", f"{field}: {what}{more}" if field else f"{what}{more}", violations=violations
     )
+
+
+def prepare(kind: type[Message]) -> None:
+    """Compile the rules of a message before its first request has to wait for that.
+
+    Raises:
+        ConfigurationError: the rules do not compile.
+    """
+    try:
+        protovalidate.collect_violations(kind())
+    except protovalidate.CompilationError as exc:
+        raise ConfigurationError(f"the field rules of {kind.DESCRIPTOR.full_name} do not compile: {exc}") from exc
 
 
 def field_path(violation: protovalidate.Violation) -> str:

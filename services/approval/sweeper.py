@@ -8,6 +8,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.approval.gate import Gate
+from services.runtime.context import draining
 
 # Retention is counted in days; looking more often than this finds nothing.
 _FORGET_EVERY_SECONDS = 60.0
@@ -24,10 +25,13 @@ class Sweeper:
         self._retention_ms = retention_ms
 
     async def run(self) -> None:
-        """Sweep until cancelled."""
+        """Sweep until the process drains."""
         clock = asyncio.get_running_loop().time
         forget_at = clock()
-        while True:
+        # Looked at as well as being cancelled: on Python 3.11 a cancellation that meets a Redis command which has just
+        # been sent is lost (asyncio.wait_for), and the loop would go on for ever.
+        drain = draining()
+        while not drain.is_set():
             try:
                 while await self._gate.expire_due():
                     pass
@@ -37,4 +41,5 @@ class Sweeper:
                     forget_at = clock() + _FORGET_EVERY_SECONDS
             except RedisError as error:
                 log.warning("sweep_failed", error=str(error))
-            await asyncio.sleep(self._every_seconds)
+            if not drain.is_set():
+                await asyncio.sleep(self._every_seconds)

@@ -96,7 +96,8 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
     ) -> AsyncIterator[approval_pb2.WatchDecisionsResponse]:
         """Stream decisions until the caller leaves or the process drains."""
         after, drain = request.after_sequence, draining()
-        while not drain.is_set():
+        # A cancellation can be lost on Python 3.11 (asyncio.wait_for inside the Redis client), so it is looked at too.
+        while not drain.is_set() and not context.cancelled():
             news = self._decisions.news()
             try:
                 entries = await self._decisions.read(after)

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.approval.store import keys
+from services.runtime.context import draining
 from services.runtime.redis import Script, ScriptCall, run_scripts
 
 _PUBLISH = Script.load(Path(__file__).parent / "publish.lua")
@@ -100,7 +101,8 @@ class DecisionLog:
         """Publish what is kicked at once, and look at all shards now and then, for what a crash left behind."""
         clock = asyncio.get_running_loop().time
         look_at = clock()
-        while True:
+        drain = draining()
+        while not drain.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(look_at):
                     await self._kick.wait()
@@ -119,7 +121,8 @@ class DecisionLog:
     async def run_listener(self) -> None:
         """Notice decisions that other processes publish."""
         last: bytes | str = "$"
-        while True:
+        drain = draining()
+        while not drain.is_set():
             try:
                 answer: Any = await self._blocking.xread({keys.DECISIONS_STREAM: last}, block=_BLOCK_MS)
                 if answer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
@@ -14,7 +16,7 @@ from services.approval.policy import ALL_TYPES, DEFAULTS
 CONTEXT = risk.Context(environment="staging", agent="coder", approval_type="file_write")
 
 
-def struct(**values: object) -> Struct:
+def struct(**values: Any) -> Struct:
     made = Struct()
     made.update(values)
     return made
@@ -22,9 +24,7 @@ def struct(**values: object) -> Struct:
 
 EXAMPLES: dict[str, tuple[action_pb2.Action, risk.Action]] = {
     "command": (
-        action_pb2.Action(
-            command=action_pb2.CommandAction(argv=["ls", "-l"], working_directory="/w", env={"A": "b"})
-        ),
+        action_pb2.Action(command=action_pb2.CommandAction(argv=["ls", "-l"], working_directory="/w", env={"A": "b"})),
         risk.Command(argv=("ls", "-l"), cwd="/w", env={"A": "b"}),
     ),
     "file_write": (
@@ -58,9 +58,7 @@ EXAMPLES: dict[str, tuple[action_pb2.Action, risk.Action]] = {
         risk.StepStart("coder", "d", "file_write", {"a": [1.0, None, "b"]}),
     ),
     "step_result": (
-        action_pb2.Action(
-            step_result=action_pb2.StepResultAction(agent="analyst", result=struct(a={"b": True}))
-        ),
+        action_pb2.Action(step_result=action_pb2.StepResultAction(agent="analyst", result=struct(a={"b": True}))),
         risk.StepResult("analyst", "", "file_write", None, {"a": {"b": True}}),
     ),
 }
@@ -89,13 +87,12 @@ def test_an_action_without_a_kind_is_refused() -> None:
 
 
 def test_enums_have_a_name_on_both_sides() -> None:
-    for number in risk_pb2.RiskLevel.values()[1:]:
-        assert number in {convert.level_number(level) for level in risk.Level}
-    for number in action_pb2.ApprovalType.values()[1:]:
-        assert convert.type_number(convert.type_name(number)) == number
-    assert {convert.type_name(number) for number in action_pb2.ApprovalType.values()[1:]} == ALL_TYPES
-    for number in action_pb2.Environment.values()[1:]:
-        assert convert.environment_number(convert.environment_name(number, "")) == number
+    assert {convert.level_number(level) for level in risk.Level} == set(risk_pb2.RiskLevel.values()[1:])
+    for kind in action_pb2.ApprovalType.values()[1:]:
+        assert convert.type_number(convert.type_name(kind)) == kind
+    assert {convert.type_name(kind) for kind in action_pb2.ApprovalType.values()[1:]} == ALL_TYPES
+    for environment in action_pb2.Environment.values()[1:]:
+        assert convert.environment_number(convert.environment_name(environment, "")) == environment
     assert {f"APPROVAL_STATE_{s.name}": int(s) for s in State} == dict(approval_pb2.ApprovalState.items()[1:])
     assert {f"POLICY_OUTCOME_{o.name}": int(o) for o in Outcome} == dict(risk_pb2.PolicyOutcome.items()[1:])
 

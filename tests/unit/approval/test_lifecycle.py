@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -56,8 +57,14 @@ def decided(record: Record, *, approve: bool = True, by: str = "bob", now_ms: in
 
 
 def redeem(record: Record, now_ms: int = 20, **other: object) -> Record:
-    claim = {"grant_hash": "g", "digest": DIGEST, "run_id": "run", "step_id": "step", "attempt": 1} | other
-    return lifecycle.apply(record, lifecycle.redeem(record, now_ms=now_ms, **claim))  # type: ignore[arg-type]
+    claim: dict[str, Any] = {
+        "grant_hash": "g",
+        "digest": DIGEST,
+        "run_id": "run",
+        "step_id": "step",
+        "attempt": 1,
+    } | other
+    return lifecycle.apply(record, lifecycle.redeem(record, now_ms=now_ms, **claim))
 
 
 @pytest.mark.parametrize(

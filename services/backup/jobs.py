@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, ParamSpec, TypeVar
+from weakref import WeakSet
 
 import structlog
 from redis.exceptions import RedisError
@@ -19,7 +20,7 @@ from harness.backup.v1 import backup_pb2 as pb
 from services.backup.failure import JobFailed
 from services.backup.job import JobControl
 from services.backup.store.catalog import Catalog
-from services.runtime.errors import FailedPrecondition
+from services.runtime.errors import FailedPrecondition, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +59,7 @@ class JobBoard:
         self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="backup")
         self._loop = asyncio.get_running_loop()
         self._stopping = False
+        self._controls: WeakSet[JobControl] = WeakSet()
 
     def get(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)
@@ -67,7 +69,9 @@ class JobBoard:
         return any(backup_id == job.job_id or backup_id in job.needs for job in self._jobs.values())
 
     def check_free(self, targets: frozenset[str]) -> None:
-        """FailedPrecondition (BACKUP_IN_PROGRESS) if another job uses one of the targets."""
+        """FailedPrecondition (BACKUP_IN_PROGRESS) if another job uses one of the targets; Unavailable when stopping."""
+        if self._stopping:
+            raise Unavailable("DRAINING", "the service is stopping; ask again when it is back")
         for job in self._jobs.values():
             for target in sorted(job.busy & targets):
                 raise FailedPrecondition(
@@ -79,7 +83,9 @@ class JobBoard:
 
     def control(self) -> JobControl:
         """A control whose clock is the service's Redis."""
-        return JobControl(lambda: self.in_loop(self._catalog.now_ms()))
+        control = JobControl(lambda: self.in_loop(self._catalog.now_ms()))
+        self._controls.add(control)
+        return control
 
     def start(self, job: Job, run: Callable[[Job], Coroutine[Any, Any, None]]) -> None:
         """Run a job in the background, and then save its record, however long the catalog cannot be
@@ -134,8 +140,8 @@ class JobBoard:
         """Tell all jobs to stop, and wait until they have; a restore that is switching keys goes on to its
         end."""
         self._stopping = True
-        for job in self._jobs.values():
-            job.control.stop()
+        for control in list(self._controls):
+            control.stop()
         tasks = [job.task for job in self._jobs.values() if job.task]
         if tasks:
             # Unlike gather, this leaves the jobs alone if the caller stops waiting.

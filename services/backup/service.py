@@ -285,6 +285,8 @@ class BackupManager:
             record.report.CopyFrom(restorer.report)
             record.error.reason = failure.reason
             record.error.message = f"{failure.message}. {views.aftermath(record)}"
+            if failure.reason == "ARCHIVE_DAMAGED":
+                await self._distrust(record.backup_id, failure.message)
             log.warning("restore failed", restore=record.restore_id, reason=failure.reason, outcome=record.outcome)
         else:
             record.state = pb.RESTORE_STATE_COMPLETED
@@ -294,6 +296,12 @@ class BackupManager:
         record.progress.CopyFrom(job.control.progress())
         record.progress.phase = pb.PHASE_DONE
         record.end_time.CopyFrom(await self._end_time())
+
+    async def _distrust(self, backup_id: str, problem: str) -> None:
+        try:
+            await self.upkeep.mark_corrupt(await self.upkeep.stored_backup(backup_id), problem)
+        except (RedisError, NotFound) as error:
+            log.warning("a damaged archive could not be marked", backup=backup_id, error=str(error))
 
     def _before_switch(self, record: pb.Restore) -> None:
         # Saved first: if the process dies from here on, the next start knows that live keys may have changed.

@@ -63,20 +63,31 @@ class Upkeep:
             state = pb.BackupState.Name(backup.state).removeprefix("BACKUP_STATE_")
             raise FailedPrecondition("BACKUP_NOT_COMPLETE", f"backup {backup_id} is {state}", state=state)
         begin = time.monotonic()
-        problem = await self._board.thread(self._read_all, backup, self._board.control())
+        try:
+            problem = await self._board.thread(self._read_all, backup, self._board.control())
+        except JobFailed as failure:
+            raise Unavailable(failure.reason, failure.message) from failure
         seconds = time.monotonic() - begin
         if problem:
-            backup.state = pb.BACKUP_STATE_CORRUPT
-            backup.error.CopyFrom(pb.JobError(reason="ARCHIVE_DAMAGED", message=problem))
-            log.error("archive is not whole", backup=backup_id, problem=problem)
-        else:
-            backup.state = pb.BACKUP_STATE_COMPLETED
-            backup.ClearField("error")
-            backup.verify_time.CopyFrom(views.timestamp(await self._catalog.now_ms()))
-        # It may have been deleted meanwhile, and must not come back.
-        if await self._catalog.backups.get(backup_id) is not None:
-            await self._catalog.backups.put(backup)
+            await self.mark_corrupt(backup, problem)
+            return backup, problem, seconds
+        backup.state = pb.BACKUP_STATE_COMPLETED
+        backup.ClearField("error")
+        backup.verify_time.CopyFrom(views.timestamp(await self._catalog.now_ms()))
+        await self._put_if_there(backup)
         return backup, problem, seconds
+
+    async def mark_corrupt(self, backup: pb.Backup, problem: str) -> None:
+        """Record that an archive is not whole, so that it is neither restored nor counted as good."""
+        backup.state = pb.BACKUP_STATE_CORRUPT
+        backup.error.CopyFrom(pb.JobError(reason="ARCHIVE_DAMAGED", message=problem))
+        log.error("archive is not whole", backup=backup.backup_id, problem=problem)
+        await self._put_if_there(backup)
+
+    async def _put_if_there(self, backup: pb.Backup) -> None:
+        # It may have been deleted meanwhile, and must not come back.
+        if await self._catalog.backups.get(backup.backup_id) is not None:
+            await self._catalog.backups.put(backup)
 
     # Delete
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -29,6 +30,10 @@ ACL = "\n".join(
 
 
 def server_binary() -> str:
+    """HARNESS_TEST_REDIS_SERVER, to test against another version; else the one beside this Python, or on the PATH."""
+    chosen = os.environ.get("HARNESS_TEST_REDIS_SERVER")
+    if chosen:
+        return chosen
     bundled = Path(sys.executable).parent / "redis-server"
     return str(bundled) if bundled.exists() else shutil.which("redis-server") or "redis-server"
 

@@ -177,14 +177,14 @@ async def test_killed_during_a_restore(server: RedisServer, tmp_path: Path, phas
     """Whatever the moment, each key is old or new, the outcome is told, and the next restore completes."""
     client = server.client()
     pipe = client.pipeline(transaction=False)
-    for i in range(60_000):
+    for i in range(30_000):
         pipe.set(f"orchestrator:{i}", f"old {i}")
     pipe.execute()
     process = Process(server, tmp_path)
     async with running(process) as stub:
         request = pb.CreateBackupRequest(target="orchestrator", wait=True)
         backup = (await stub.CreateBackup(request, metadata=ADMIN)).backup
-        for i in range(60_000):
+        for i in range(30_000):
             pipe.set(f"orchestrator:{i}", f"new {i}")
         pipe.execute()
         restore = pb.RestoreBackupRequest(backup_id=backup.backup_id, confirm_target="orchestrator")
@@ -195,7 +195,7 @@ async def test_killed_during_a_restore(server: RedisServer, tmp_path: Path, phas
             while now.progress.phase < phase:
                 now = (await stub.GetRestore(look, metadata=ADMIN)).restore
         await process.end(signal.SIGKILL)
-    kinds = {(value or b"gone")[:3] for value in client.mget([f"orchestrator:{i}" for i in range(60_000)])}
+    kinds = {(value or b"gone")[:3] for value in client.mget([f"orchestrator:{i}" for i in range(30_000)])}
     assert kinds <= {b"old", b"new"}
     async with running(process) as stub:
         found = (await stub.GetRestore(look, metadata=ADMIN)).restore
@@ -207,6 +207,6 @@ async def test_killed_during_a_restore(server: RedisServer, tmp_path: Path, phas
         watch = stub.WatchRestore(pb.WatchRestoreRequest(restore_id=again.restore_id), metadata=ADMIN)
         seen = [message.restore async for message in watch]
         assert seen[-1].state == pb.RESTORE_STATE_COMPLETED, seen[-1].error
-        assert seen[-1].report.counted_keys == 60_000
+        assert seen[-1].report.counted_keys == 30_000
     assert client.get("orchestrator:7") == b"old 7"
-    assert sum(1 for _ in client.scan_iter(match="orchestrator:*", count=10_000)) == 60_000
+    assert sum(1 for _ in client.scan_iter(match="orchestrator:*", count=10_000)) == 30_000

@@ -192,6 +192,7 @@ async def test_a_damaged_archive_is_refused_before_anything_is_touched(
     assert restore.error.reason == "ARCHIVE_DAMAGED"
     assert "No live key was changed" in restore.error.message
     assert not restore.pre_restore_backup_id
+    assert (await service.manager.get_backup(backup.backup_id)).state == pb.BACKUP_STATE_CORRUPT
     assert client.info("stats")["total_net_input_bytes"] - writes < 5_000
     assert contents(client, "orchestrator:") == before
 

@@ -455,7 +455,7 @@ class RestoreReport(_message.Message):
     expired_keys: _builtins.int
     """Keys of the backup that were left out because they have expired since."""
     removed_keys: _builtins.int
-    """Keys under the prefix that the backup did not hold, and that were removed."""
+    """Live keys that were removed, because the backup did not hold them, or held them expired."""
     counted_keys: _builtins.int
     """Keys found under the prefix after the restore, counted by a new snapshot."""
     previous_keys: _builtins.int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -101,6 +102,20 @@ async def test_caller_is_the_tokens(echo: EchoStub) -> None:
         "user",
         "",
     ]
+
+
+async def test_calls_at_once_do_not_mix_up_their_callers(echo: EchoStub) -> None:
+    names = [f"user-{number}" for number in range(50)]
+
+    async def ask(name: str) -> None:
+        metadata = (*as_(name, "user"), ("x-request-id", name))
+        stream = echo.Repeat(Note(text=name), metadata=metadata)
+        async for response in stream:
+            assert (response.tags[0], response.labels["id"]) == (name, name)
+        assert (await echo.Echo(Note(), metadata=metadata)).tags[0] == name
+        assert (await echo.Open(Note())).tags[0] == ""
+
+    await asyncio.gather(*map(ask, names))
 
 
 @pytest.mark.parametrize(

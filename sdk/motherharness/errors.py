@@ -54,7 +54,9 @@ class HarnessError(Exception):
 
     def __str__(self) -> str:
         label = f"{self.code.name}/{self.reason}" if self.reason else self.code.name
-        fields = "".join(f"; {violation.field}: {violation.description}" for violation in self.violations)
+        # A precondition often only repeats the message.
+        told = (violation for violation in self.violations if violation.description != self.message)
+        fields = "".join(f"; {violation.field}: {violation.description}" for violation in told)
         return f"{label}: {self.message}{fields}"
 
 

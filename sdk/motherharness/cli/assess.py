@@ -136,15 +136,20 @@ def read(text: bytes) -> tuple[Any, risk_pb2.AssessItem | RowError]:
     """Return a row's id and what it asks, or why it cannot be read."""
     row_id = None
     try:
-        row = json.loads(text)
+        row = json.loads(text, parse_constant=no_constant)
         if not isinstance(row, dict):
             raise RowError("a row must be a JSON object")
         row_id = row.get("id")
         return row_id, item_of(row)
     except RowError as error:
         return row_id, error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return row_id, RowError(str(error))
+
+
+def no_constant(name: str) -> None:
+    """Refuse NaN and infinity, which Python reads and JSON does not have."""
+    raise RowError(f"{name} is not JSON")
 
 
 async def ask(batch: list[tuple[Any, risk_pb2.AssessItem | RowError]]) -> list[Row]:
@@ -169,7 +174,8 @@ async def assess_all(client: Client, items: list[risk_pb2.AssessItem]) -> list[r
         if error.code not in refused:
             raise
         if len(items) == 1:
-            return [RowError(str(error))]
+            told = [f"{v.field.removeprefix('items[0].')}: {v.description}" for v in error.violations]
+            return [RowError("; ".join(told) or error.message)]
     middle = len(items) // 2
     return [*await assess_all(client, items[:middle]), *await assess_all(client, items[middle:])]
 
@@ -180,6 +186,7 @@ def item_of(row: Mapping[str, Any]) -> risk_pb2.AssessItem:
     Raises:
         RowError: saying what is wrong with it.
     """
+    row = {name: value for name, value in row.items() if value is not None}
     actions: list[Row] = []
     agent = text_of(row, "agent")
     if "command" in row:
@@ -204,6 +211,8 @@ def item_of(row: Mapping[str, Any]) -> risk_pb2.AssessItem:
     context = {"agent": agent, "environment": environment_of(row)}
     approval_type = text_of(row, "approval_type")
     if approval_type:
+        if approval_type.upper() == "UNSPECIFIED":
+            raise RowError(f"approval_type {approval_type!r} is not known")
         context["approval_type"] = f"APPROVAL_TYPE_{approval_type.upper()}"
     try:
         return ParseDict({"actions": actions, "context": context}, risk_pb2.AssessItem())
@@ -213,9 +222,7 @@ def item_of(row: Mapping[str, Any]) -> risk_pb2.AssessItem:
 
 def text_of(row: Mapping[str, Any], name: str) -> str:
     """Return a field that must be a string; empty if it is absent."""
-    value = row.get(name)
-    if value is None:
-        return ""
+    value = row.get(name, "")
     if not isinstance(value, str):
         raise RowError(f"{name} must be a string")
     return value

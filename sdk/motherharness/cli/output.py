@@ -42,23 +42,29 @@ ADVICE = {
     grpc.StatusCode.UNAVAILABLE: "is the suite running? `harness doctor` looks",
 }
 
-stdout = Console(soft_wrap=True, highlight=False)
+# Where there is no terminal there is no width to fit into, and programs want whole ids.
+UNLIMITED = 10_000
+
+stdout = Console(highlight=False, width=None if sys.stdout.isatty() else UNLIMITED)
 stderr = Console(stderr=True, highlight=False)
 
 
 def say(*parts: object, style: str = "") -> None:
     """Print a line for people, with no markup interpreted in it."""
-    stdout.print(Text(" ".join(safe(part) for part in parts), style=style))
+    stdout.print(Text(" ".join(safe(part) for part in parts), style=style), soft_wrap=True)
 
 
 def note(*parts: object, style: str = "dim") -> None:
     """Print a line for people beside the result, on stderr."""
-    stderr.print(Text(" ".join(safe(part) for part in parts), style=style))
+    stderr.print(Text(" ".join(safe(part) for part in parts), style=style), soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under headings."""
-    shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    """Print rows under headings; what does not fit into a terminal is cut off in the last column."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns[:-1]:
+        shown.add_column(column, no_wrap=True, min_width=len(column))
+    shown.add_column(columns[-1], no_wrap=True, overflow="ellipsis")
     for row in rows:
         shown.add_row(*(Text(line(cell)) for cell in row))
     stdout.print(shown)

@@ -17,9 +17,7 @@ async def main(settings: ApprovalSettings) -> None:
         await wait_until_reachable(redis)
         await check_durability(redis, settings.require_durable_redis)
         app = build(settings, redis, blocking)
-        await serve(
-            settings, name="approval", services=app.services, background=app.background, ready=readiness(redis)
-        )
+        await serve(settings, name="approval", services=app.services, background=app.background, ready=readiness(redis))
     finally:
         await redis.aclose()
         await blocking.aclose()

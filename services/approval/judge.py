@@ -43,11 +43,8 @@ def judge(
         parsed = [convert.action_of(action, context) for action in actions]
     except (InvalidArgument, ValueError) as error:
         return _unreadable(str(error), policy, require_approval)
-    singles = [risk.assess(action, context) for action in parsed]
-    assessment = singles[0] if len(singles) == 1 else risk.assess_all(parsed, context)
-    types = frozenset[str]().union(
-        *(types_of(action, single, context.approval_type) for action, single in zip(parsed, singles, strict=True))
-    )
+    assessment = risk.assess(parsed[0], context) if len(parsed) == 1 else risk.assess_all(parsed, context)
+    types = frozenset[str]().union(*(types_of(action, context.approval_type) for action in parsed))
     question = Question(assessment.level, types, unread_in(parsed), require_approval)
     approval_type = next((name for name in _FURTHEST if name in types), "")
     return Judgement(assessment, approval_type, evaluate(policy, question), digest)

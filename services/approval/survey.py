@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 from services.approval import risk
 from services.approval.policy import API_CALL, CODE_EXECUTION, FILE_WRITE, GIT_PUSH, WORKFLOW_CREATION
 
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# The category of factors that say: this only looks.
-_READING_CATEGORY = "discovery"
+
+# Programs that have no option to write, run or change anything.
+_LOOKERS = frozenset(
+    ["cat", "cmp", "cut", "df", "diff", "du", "echo", "grep", "head", "id", "ls", "md5sum", "nl", "pwd", "sha256sum", "stat", "tail", "uname", "wc", "whoami"]
+)
+# A command line of plain words: nothing in it is special to a shell, so its words are what they seem.
+_PLAIN = re.compile(r"[\w./:,=@%+-]+(?: +[\w./:,=@%+-]+)*")
 
 # Languages that the detectors have a reader for.
-_READ_LANGUAGES = frozenset(
-    {"python", "python3", "py", "javascript", "js", "typescript", "ts", "bash", "sh", "shell", "sql"}
-)
+_READ_LANGUAGES = frozenset(["python", "python3", "py", "javascript", "js", "typescript", "ts", "bash", "sh", "shell", "sql"])
 
 
-def types_of(action: risk.Action, assessment: risk.Assessment, explicit: str) -> frozenset[str]:
+def types_of(action: risk.Action, explicit: str) -> frozenset[str]:
     """The types of effect an action has; empty for reading and listing. An explicit type wins."""
     if explicit:
         return frozenset({explicit})
     match action:
         case risk.Command():
-            inferred = "" if _only_looks(assessment) else CODE_EXECUTION
+            inferred = "" if _only_looks(action) else CODE_EXECUTION
         case risk.CodeExecution():
             inferred = CODE_EXECUTION
         case risk.FileWrite() | risk.FileDelete():
@@ -39,8 +43,14 @@ def types_of(action: risk.Action, assessment: risk.Assessment, explicit: str) ->
     return frozenset({inferred} - {""})
 
 
-def _only_looks(assessment: risk.Assessment) -> bool:
-    return bool(assessment.factors) and all(f.category == _READING_CATEGORY for f in assessment.factors)
+def _only_looks(command: risk.Command) -> bool:
+    """Whether a command surely only reads or lists: one known program, no shell syntax, no environment of its own."""
+    if command.env:
+        return False
+    words: Sequence[str] = command.argv
+    if command.script:
+        words = command.script.split() if _PLAIN.fullmatch(command.script.strip()) else ()
+    return bool(words) and words[0] in _LOOKERS
 
 
 def unread_in(actions: Iterable[risk.Action]) -> tuple[str, ...]:

@@ -264,9 +264,10 @@ async def test_a_saved_policy_decides_from_the_next_request_on(service: Approval
     assert (saved.updated_by, saved.enabled) == ("root", False)
     assert await state_of(service, item()) == PENDING
     await update(service, allowed_types=[action_pb2.APPROVAL_TYPE_API_CALL])
-    assert await state_of(service, item()) == PENDING
-    await update(service)
     assert await state_of(service, item()) == APPROVED
+    assert await state_of(service, item("make test")) == PENDING
+    await update(service)
+    assert await state_of(service, item("make test")) == APPROVED
 
 
 async def test_a_policy_holds_for_its_environment_only(service: Approvals) -> None:

@@ -56,7 +56,7 @@ def decided(record: Record, *, approve: bool = True, by: str = "bob", now_ms: in
     return record if change is None else lifecycle.apply(record, change)
 
 
-def redeem(record: Record, now_ms: int = 20, **other: object) -> Record:
+def redeem(record: Record, now_ms: int = 20, **other: Any) -> Record:
     claim: dict[str, Any] = {
         "grant_hash": "g",
         "digest": DIGEST,
@@ -206,7 +206,7 @@ def test_a_grant_is_void_when_its_time_is_over() -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("digest", "sha256:1"), ("run_id", "other"), ("step_id", "other"), ("attempt", 2)]
 )
-def test_a_grant_is_for_one_lease_and_one_digest(name: str, value: object) -> None:
+def test_a_grant_is_for_one_lease_and_one_digest(name: str, value: Any) -> None:
     with pytest.raises(FailedPrecondition) as refused:
         redeem(AUTO, **{name: value})
     assert refused.value.reason == "GRANT_MISMATCH"

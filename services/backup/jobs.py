@@ -50,7 +50,7 @@ class Job:
 class JobBoard:
     """Starts jobs, finds them, stops them.
 
-    Every method but `call` and `in_loop` is for the event loop's thread.
+    Every method but `in_loop` is for the event loop's thread.
     """
 
     def __init__(self, catalog: Catalog) -> None:

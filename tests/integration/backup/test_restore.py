@@ -357,8 +357,8 @@ async def test_a_restore_interrupted_in_its_switch_is_told_at_the_next_start(
         await stop_service(second)
 
 
-async def test_restore_speed_is_reported(server: RedisServer, service: Service) -> None:
-    """Progress has a total, and phases come in their order."""
+async def test_watch_shows_the_phases_in_order(server: RedisServer, service: Service) -> None:
+
     fill(server.client(), "orchestrator:", count=60)
     backup = await service.backup()
     restore = await service.manager.restore_backup(backup.backup_id, "", "orchestrator", "tester")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.common.v1.action_pb2 import Action, CommandAction
+from motherharness.agents.guardian import Guardian
 from motherharness.agents.output import DEFAULT_LIMIT, CappedOutput, fit
 from motherharness.agents.paths import open_directory, relative
 from motherharness.context import StepContext
@@ -35,8 +36,8 @@ class ShellAgent:
     Result: {"exit_code", "stdout", "stderr", "truncated"}.
 
     The command gets PATH, HOME (the root), LANG and what "env" declares; nothing else of the worker's environment, so
-    no secrets. It leads its own process group, which is killed when it times out, when the step is cancelled, and,
-    for what it left in the background, when it ends.
+    no secrets. It leads its own process group, which is killed when it times out, when the step is cancelled, when
+    the worker is killed, and, for what it left in the background, when it ends.
 
     Args:
         root: the directory it works in.
@@ -46,6 +47,7 @@ class ShellAgent:
     def __init__(self, root: Path, *, timeout: int = DEFAULT_TIMEOUT) -> None:
         self._root = root.resolve()
         self._timeout = timeout
+        self._guardian = Guardian()
 
     async def __call__(self, context: StepContext) -> dict[str, Any]:
         """Carry out a step.
@@ -81,6 +83,10 @@ class ShellAgent:
                 argv, environment, _path_of(directory, self._root, parts), command.timeout_seconds or self._timeout
             )
 
+    def close(self) -> None:
+        """End what still runs; a worker that simply ends has the same effect."""
+        self._guardian.close()
+
     def _environment(self, declared: Mapping[str, str]) -> dict[str, str]:
         path = os.environ.get("PATH", os.defpath)
         return {"PATH": path, "HOME": str(self._root), "LANG": "C.UTF-8", **declared}
@@ -106,6 +112,8 @@ class ShellAgent:
                 )
             except (OSError, ValueError) as error:
                 raise TerminalError(f"cannot start {argv[0]!r}: {error}", "COMMAND_NOT_FOUND") from error
+            self._guardian.started(process.pid)
+            pipes.callback(self._guardian.ended, process.pid)
             out.started()
             err.started()
             timed_out = False

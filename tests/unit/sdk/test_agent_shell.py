@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,11 @@ from motherharness.errors import TerminalError
 
 async def run(root: Path, **fields: Any) -> dict[str, Any]:
     """Run one command."""
-    return await ShellAgent(root).run([Action(command=CommandAction(**fields))])
+    agent = ShellAgent(root)
+    try:
+        return await agent.run([Action(command=CommandAction(**fields))])
+    finally:
+        agent.close()
 
 
 async def test_script_and_argv(tmp_path: Path) -> None:
@@ -82,7 +88,10 @@ def wait_for_content(path: Path) -> None:
 def gone(pid: int) -> None:
     """Wait until a process has ended, for at most five seconds."""
     for _ in range(500):
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return
+        except psutil.NoSuchProcess:
             return
         time.sleep(0.01)
     raise AssertionError(f"process {pid} lives on")
@@ -131,3 +140,19 @@ def test_wrong_inputs_are_named(inputs: dict[str, Any]) -> None:
     with pytest.raises(TerminalError) as caught:
         command_action(inputs)
     assert caught.value.reason == "INVALID_INPUTS"
+
+
+def test_commands_end_with_a_worker_that_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, pathlib\n"
+        "from harness.common.v1.action_pb2 import Action, CommandAction\n"
+        "from motherharness.agents.shell import ShellAgent\n"
+        f"agent = ShellAgent(pathlib.Path({str(tmp_path)!r}))\n"
+        "script = \"trap '' TERM HUP; sleep 60 & echo $! > child; echo $$ > pid; wait\"\n"
+        "asyncio.run(agent.run([Action(command=CommandAction(script=script))]))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path) as worker:
+        wait_for_content(tmp_path / "pid")
+        worker.kill()
+    gone(int((tmp_path / "pid").read_text()))
+    gone(int((tmp_path / "child").read_text()))

@@ -1,0 +1,70 @@
+"""Ends commands whose worker was killed: a process of its own that outlives the worker by a moment.
+
+A worker that gets SIGKILL cannot end the commands it runs, and they would go on beside the next attempt of their step.
+The worker tells the guardian over a pipe which process groups are running ("+123") and which have ended ("-123"); when
+the pipe closes, for whatever reason, the guardian kills those that are left.
+
+Run as a script, without this package: it must start fast and need nothing.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+
+class Guardian:
+    """The worker's end of the pipe; starts the process with the first command."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def started(self, group: int) -> None:
+        """Say that a process group runs."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={},
+                start_new_session=True,
+            )
+        self._tell(f"+{group}\n")
+
+    def ended(self, group: int) -> None:
+        """Say that a process group has ended: its number may be given to somebody else."""
+        self._tell(f"-{group}\n")
+
+    def close(self) -> None:
+        """End the guardian, and with it whatever still runs."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+            self._process.wait()
+            self._process = None
+
+    def _tell(self, text: str) -> None:
+        # A guardian that is gone is replaced with the next command; this one runs unguarded.
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._process.stdin.fileno(), text.encode())
+
+
+def guard() -> None:
+    """Follow what the worker says until it is gone, then kill what it left."""
+    running: set[int] = set()
+    for line in sys.stdin:
+        group = int(line[1:])
+        if line[0] == "+":
+            running.add(group)
+        else:
+            running.discard(group)
+    for group in running:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    guard()

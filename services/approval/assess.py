@@ -23,11 +23,13 @@ level UNKNOWN, `auto_approved` false and an `error`, and the rest goes on. One r
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import orjson
+import structlog
 from google.protobuf.json_format import ParseDict, ParseError
 from protovalidate import ValidationError, validate
 
@@ -160,17 +162,19 @@ def main(arguments: list[str]) -> int:
     if len(arguments) > 1 or (arguments and arguments[0] in ("-h", "--help")):
         print(__doc__, file=sys.stderr)
         return 2
+    # Standard output is for answers only.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
-        if not arguments or arguments[0] == "-":
-            run(sys.stdin.buffer, sys.stdout.buffer)
-        else:
-            with open(arguments[0], "rb") as source:
-                run(source, sys.stdout.buffer)
-    except BrokenPipeError:
-        sys.stderr.close()
+        source = open(arguments[0], "rb") if arguments and arguments[0] != "-" else sys.stdin.buffer  # noqa: SIM115
     except OSError as error:
         print(f"cannot read {arguments[0]}: {error.strerror}", file=sys.stderr)
         return 2
+    with source:
+        try:
+            run(source, sys.stdout.buffer)
+        except BrokenPipeError:
+            # Whoever read the answers has left; there is nobody to tell.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

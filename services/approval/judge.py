@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from harness.approval.v1 import risk_pb2
 from harness.common.v1 import action_pb2
 from services.approval import convert, risk
@@ -18,6 +20,9 @@ from services.runtime.errors import InvalidArgument
 
 # Which type a list of actions is filed under when it has several: the one that reaches furthest.
 _FURTHEST = ("git_push", "workflow_creation", "api_call", "code_execution", "file_write")
+
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +45,25 @@ def judge(
     """Judge actions that would run together, in their order. Never raises: what cannot be read is UNKNOWN."""
     try:
         digest = digest_of(actions)
+    except InvalidArgument as error:
+        return _unreadable("", str(error), policy, require_approval)
+    try:
         parsed = [convert.action_of(action, context) for action in actions]
-    except (InvalidArgument, ValueError) as error:
-        return _unreadable(str(error), policy, require_approval)
-    assessment = risk.assess(parsed[0], context) if len(parsed) == 1 else risk.assess_all(parsed, context)
+        assessment = risk.assess(parsed[0], context) if len(parsed) == 1 else risk.assess_all(parsed, context)
+    except Exception:
+        # A defect in a detector must neither pass the actions nor stop the others of the batch: a person looks at them.
+        log.exception("assessment_failed", digest=digest)
+        return _unreadable(digest, "the assessment failed; the log says how", policy, require_approval)
     types = frozenset[str]().union(*(types_of(action, context.approval_type) for action in parsed))
     question = Question(assessment.level, types, unread_in(parsed), require_approval)
     approval_type = next((name for name in _FURTHEST if name in types), "")
     return Judgement(assessment, approval_type, evaluate(policy, question), digest)
 
 
-def _unreadable(why: str, policy: Policy, require_approval: bool) -> Judgement:
+def _unreadable(digest: str, why: str, policy: Policy, require_approval: bool) -> Judgement:
     factor = risk.Factor(
         id="unreadable.action", category="unreadable", message=f"The actions could not be read: {why}", weight=0
     )
     assessment = risk.Assessment(risk.Level.UNKNOWN, 0, (factor,))
     question = Question(assessment.level, require_approval=require_approval)
-    return Judgement(assessment, "", evaluate(policy, question), "")
+    return Judgement(assessment, "", evaluate(policy, question), digest)

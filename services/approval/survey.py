@@ -7,18 +7,19 @@ from collections.abc import Iterable, Sequence
 
 from services.approval import risk
 from services.approval.policy import API_CALL, CODE_EXECUTION, FILE_WRITE, GIT_PUSH, WORKFLOW_CREATION
+from services.approval.risk.code import LANGUAGES
 
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # Programs that have no option to write, run or change anything.
 _LOOKERS = frozenset(
-    ["cat", "cmp", "cut", "df", "diff", "du", "echo", "grep", "head", "id", "ls", "md5sum", "nl", "pwd", "sha256sum", "stat", "tail", "uname", "wc", "whoami"]
+    {
+        *("cat", "cmp", "cut", "df", "diff", "du", "echo", "grep", "head", "id", "ls", "md5sum"),
+        *("nl", "pwd", "sha256sum", "stat", "tail", "uname", "wc", "whoami"),
+    }
 )
 # A command line of plain words: nothing in it is special to a shell, so its words are what they seem.
 _PLAIN = re.compile(r"[\w./:,=@%+-]+(?: +[\w./:,=@%+-]+)*")
-
-# Languages that the detectors have a reader for.
-_READ_LANGUAGES = frozenset(["python", "python3", "py", "javascript", "js", "typescript", "ts", "bash", "sh", "shell", "sql"])
 
 
 def types_of(action: risk.Action, explicit: str) -> frozenset[str]:
@@ -60,7 +61,7 @@ def unread_in(actions: Iterable[risk.Action]) -> tuple[str, ...]:
 
 def _unread(action: risk.Action) -> str:
     match action:
-        case risk.CodeExecution(language=language) if language.lower() not in _READ_LANGUAGES:
+        case risk.CodeExecution(language=language) if language.lower() not in LANGUAGES:
             return f"{language} code"
         case risk.FileWrite(path=path, content=bytes()):
             return f"the content of {path} (not text)"

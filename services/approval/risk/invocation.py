@@ -1,0 +1,210 @@
+"""One program being started, and the rules that say what that means."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property
+
+from services.approval.risk.model import Factor, Span
+from services.approval.risk.words import NONE, Word
+
+# Options that take a value before a subcommand ("git -C dir clean"): the value is not the subcommand.
+VALUE_OPTIONS: dict[str, frozenset[str]] = {
+    "git": frozenset("-C -c --git-dir --work-tree --namespace --exec-path".split()),
+    "kubectl": frozenset("-n --namespace --context --cluster --kubeconfig -s --server --user --token --as -l --selector -f".split()),
+    "helm": frozenset("-n --namespace --kube-context --kubeconfig".split()),
+    "docker": frozenset("-H --host --context --config -l --log-level -f --file -p --project-name --profile".split()),
+    "docker-compose": frozenset("-f --file -p --project-name --profile --project-directory".split()),
+    "aws": frozenset("--profile --region --output --endpoint-url --query".split()),
+    "gcloud": frozenset("--project --account --configuration --format --region --zone".split()),
+    "az": frozenset("--subscription -o --output --query".split()),
+    "gsutil": frozenset("-o -h".split()),
+    "systemctl": frozenset("-H --host -M --machine -p -t -n".split()),
+    "npm": frozenset("--prefix -w --workspace --registry --userconfig".split()),
+    "terraform": frozenset("-chdir".split()),
+    "ufw": frozenset(),
+    "redis-cli": frozenset("-h -p -n -a -u --user --pass -s".split()),
+    "curl": frozenset(
+        "-X --request -H --header -d --data --data-raw --data-binary --data-urlencode --data-ascii --json -F --form -T --upload-file "
+        "-o --output -u --user -A --user-agent -e --referer -x --proxy -m --max-time --connect-timeout --retry -b --cookie -c "
+        "--cookie-jar -K --config -E --cert --key --cacert -w --write-out -r --range --resolve --interface --retry-delay -D "
+        "--dump-header -C --continue-at -z --time-cond -Y -y --limit-rate --unix-socket --output-dir".split()
+    ),
+    "wget": frozenset(
+        "-O --output-document -o --output-file -P --directory-prefix -U --user-agent --header --post-data --post-file --body-data "
+        "--body-file --method -t --tries -T --timeout -e --execute -i --input-file --user --password -A -R -Q --limit-rate".split()
+    ),
+}
+ALIASES = {"k": "kubectl", "oc": "kubectl", "kubecolor": "kubectl", "podman": "docker", "nerdctl": "docker", "flyctl": "fly", "tofu": "terraform",
+           "terragrunt": "terraform", "podman-compose": "docker-compose", "mariadb": "mysql", "gawk": "awk", "mawk": "awk", "nawk": "awk",
+           "vi": "vim", "nvim": "vim", "view": "vim", "rvim": "vim", "vimdiff": "vim", "gvim": "vim", "ncat": "nc", "netcat": "nc", "nodejs": "node",
+           "bsdtar": "tar", "gtar": "tar", "gsed": "sed", "ssed": "sed", "batcat": "bat", "srm": "shred", "wipe": "shred", "axel": "wget", "aria2c": "wget",
+           "batch": "at", "redis-server-cli": "redis-cli", "valkey-cli": "redis-cli", "keydb-cli": "redis-cli", "mongo": "mongosh",
+           "pacaur": "pacman", "yay": "pacman", "grm": "rm", "del": "rm", "erase": "rm", "gfind": "find", "zcat": "cat", "tac": "cat", "xzcat": "cat",
+           "bzcat": "cat", "update-rc.d": "chkconfig", "ssh.exe": "ssh", "gdd": "dd", "gmv": "mv", "gcp": "cp", "rd": "rmdir", "pgrep": "pgrep"}
+
+_DRY = ("--dry-run", "--dryrun", "--what-if", "--whatif", "--simulate", "--just-print", "-dry-run")
+# Programs that honour a dry run. `-n` means that only to some of them.
+_DRY_LONG = frozenset("kubectl aws rsync git npm pnpm yarn helm terraform make gsutil apt apt-get docker cargo ansible-playbook az fly poetry rclone".split())
+_DRY_SHORT = {"rsync": "-n", "make": "-n", "git": "-n", "apt-get": "-s", "gsutil": "-n"}
+
+
+@dataclass(slots=True)
+class Flow:
+    """What comes in on standard input: its text when that is known, and where it came from."""
+
+    text: str | None = None
+    taints: frozenset[str] = NONE
+    present: bool = False
+
+
+@dataclass
+class Invocation:
+    """A program with its resolved words. `name` is the lower-cased base name, aliases of the same program merged."""
+
+    name: str
+    args: tuple[str, ...]
+    typed: str = ""
+    words: tuple[Word, ...] = ()
+    stdin: Flow = field(default_factory=Flow)
+    span: Span | None = None
+    excerpt: str = ""
+    cwd: str = ""
+    privileged: bool = False
+
+    @property
+    def taints(self) -> frozenset[str]:
+        return NONE.union(*(word.taints for word in self.words)) if self.words else NONE
+
+    @cached_property
+    def flags(self) -> frozenset[str]:
+        """Every option, in every spelling: `-rf` gives -rf, -r and -f; `--force=yes` gives --force=yes and --force."""
+        found: set[str] = set()
+        for arg in self.args:
+            if arg == "--":
+                break
+            if len(arg) < 2 or arg[0] != "-":
+                continue
+            found.add(arg)
+            if "=" in arg:
+                found.add(arg.partition("=")[0])
+            if arg[1] != "-" and len(arg) <= 12:
+                found.update(f"-{letter}" for letter in arg[1:])
+        return frozenset(found)
+
+    @cached_property
+    def positionals(self) -> tuple[str, ...]:
+        """The arguments that are no options, without the values of the options known to take one."""
+        taking = VALUE_OPTIONS.get(self.name, NONE)
+        found: list[str] = []
+        skip = only = False
+        for arg in self.args:
+            if skip:
+                skip = False
+            elif only or not arg.startswith("-") or arg == "-":
+                found.append(arg)
+            elif arg == "--":
+                only = True
+            elif arg in taking:
+                skip = True
+        return tuple(found)
+
+    def values(self, *options: str) -> list[str]:
+        """The values given to any of these options, as `-o v`, `-ov`, `--opt v` or `--opt=v`."""
+        found: list[str] = []
+        for index, arg in enumerate(self.args):
+            for option in options:
+                if arg == option:
+                    if index + 1 < len(self.args):
+                        found.append(self.args[index + 1])
+                elif option.startswith("--"):
+                    if arg.startswith(option + "="):
+                        found.append(arg[len(option) + 1 :])
+                elif len(option) == 2 and arg.startswith(option) and not arg.startswith("--"):
+                    found.append(arg[2:].removeprefix("="))
+        return found
+
+    @cached_property
+    def dry_run(self) -> bool:
+        """Whether the program was asked to only say what it would do."""
+        if _DRY_SHORT.get(self.name) in self.flags and not (self.name == "git" and "clean" not in self.args[:3]):
+            return True
+        if self.name not in _DRY_LONG:
+            return False
+        return any(
+            arg.startswith(_DRY) and arg.partition("=")[2] not in ("none", "false", "no") for arg in self.args if arg[:1] == "-"
+        )
+
+
+Predicate = Callable[[Invocation], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule over one invocation: all the conditions that are given must hold.
+
+    `programs`: names, space-separated. `sub`: alternatives separated by `|`, each a run of globs that the first positional
+    arguments must match ("system prune"). `flags`: any of these. `without`: none of these. `arg`: a regular expression that
+    some argument must match from its start. `when`: anything else. A dry run never matches.
+    """
+
+    id: str
+    programs: str
+    weight: int
+    message: str
+    sub: str = ""
+    flags: str = ""
+    without: str = ""
+    arg: str = ""
+    when: Predicate | None = None
+    safer: str = ""
+
+    def matches(self, call: Invocation) -> bool:
+        if self.flags and call.flags.isdisjoint(self.flags.split()):
+            return False
+        if self.without and not call.flags.isdisjoint(self.without.split()):
+            return False
+        if self.sub and not any(starts_with(call.positionals, option.split()) for option in self.sub.split("|")):
+            return False
+        if self.arg and not any(re.match(self.arg, arg) for arg in call.args):
+            return False
+        return (self.when is None or self.when(call)) and not call.dry_run
+
+    def factor(self, call: Invocation) -> Factor:
+        return Factor(
+            self.id,
+            self.id.partition(".")[0],
+            self.message,
+            self.weight,
+            excerpt=call.excerpt,
+            span=call.span,
+            safer_alternative=self.safer,
+        )
+
+
+def starts_with(positionals: tuple[str, ...], globs: list[str]) -> bool:
+    """Whether the first positionals match the globs, one each, ignoring case."""
+    if len(positionals) < len(globs):
+        return False
+    return all(fnmatchcase(have.lower(), want) for have, want in zip(positionals, globs, strict=False))
+
+
+class RuleTable:
+    """Rules by program name."""
+
+    def __init__(self, *groups: Iterable[Rule]) -> None:
+        self._by_program: dict[str, list[Rule]] = defaultdict(list)
+        for group in groups:
+            for rule in group:
+                for program in rule.programs.split():
+                    self._by_program[program].append(rule)
+
+    def knows(self, program: str) -> bool:
+        return program in self._by_program
+
+    def apply(self, call: Invocation) -> list[Factor]:
+        return [rule.factor(call) for rule in self._by_program.get(call.name, ()) if rule.matches(call)]

@@ -1,7 +1,7 @@
 """History, backup, loss, restore: the same history again, and work goes on where it was."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
@@ -20,10 +20,24 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
-def contents(stack: Stack, prefix: str) -> dict[bytes, bytes]:
-    """Return every key under a prefix with its value as Redis would move it."""
+def contents(stack: Stack, prefix: str) -> dict[bytes, tuple[object, bool]]:
+    """Return every key under a prefix with its value and whether it expires."""
     with redis.Redis.from_url(stack.redis_url("operator")) as operator:
-        return {key: operator.dump(key) or b"" for key in operator.scan_iter(match=f"{prefix}*", count=1000)}
+        keys = list(operator.scan_iter(match=f"{prefix}*", count=1000))
+        return {key: (value(operator, key), operator.ttl(key) >= 0) for key in keys}
+
+
+def value(operator: redis.Redis, key: bytes) -> object:
+    """Return the value of a key, of whatever type."""
+    readers: dict[bytes | str, Callable[[], object]] = {
+        b"string": lambda: operator.get(key),
+        b"hash": lambda: operator.hgetall(key),
+        b"list": lambda: operator.lrange(key, 0, -1),
+        b"set": lambda: operator.smembers(key),
+        b"zset": lambda: operator.zrange(key, 0, -1, withscores=True),
+        b"stream": lambda: operator.xrange(key),
+    }
+    return readers[operator.type(key)]()
 
 
 def lose(stack: Stack, prefix: str) -> int:

@@ -135,6 +135,9 @@ def _inner(
     if first in _TYPED_SHELLS and wrapper.container and len(words) == 1:
         walker.flag("execution.container-shell", scoring.NOTE, "Opens a shell inside a container.", outer.excerpt)
         return flow
+    if wrapper.hidden_input and first in _TYPED_SHELLS and all(not w.known or w.text.startswith("-") for w in words[1:]):
+        walker.flag("execution.piped", scoring.HIGH, "Runs whatever another program prints.", outer.excerpt, span=outer.span)
+        return flow
     if first.startswith("-") and wrapper.container:
         return flow
     if wrapper.container and not words[0].known:

@@ -203,7 +203,7 @@ def _interpreter(walker: Walker, call: Invocation) -> None:
                 found = True
         elif text == "-m" and language == "python":
             module = call.words[index + 1].text if index + 1 < len(call.words) else ""
-            if module == "http.server":
+            if module in ("http.server", "SimpleHTTPServer", "pyftpdlib") and "--help" not in call.flags:
                 walker.flag("network.listener", scoring.MEDIUM, "Serves the working directory to the network.", call.excerpt)
             elif module.split(".")[0] not in {m.split(".")[0] for m in _HARMLESS_MODULES}:
                 walker.flag("execution.module", scoring.NOTE, "Runs a module.", call.excerpt)

@@ -59,7 +59,7 @@ CLASSES = (
     ),
     _class(
         "key-material", "key material or a password store", scoring.SERIOUS, scoring.SERIOUS,
-        r"\.(?:pem|key|p12|pfx|jks|keystore|kdbx?|ppk|ovpn|keytab|asc)$", r"(?:^|/)\.gnupg(?:/|$)", r"(?:^|/)\.password-store(?:/|$)",
+        r"(?:^|/)(?![^/]*(?:cert|chain|public|pub\.|csr|ca[._-]|^ca\.))[^/]*\.pem$", r"\.(?:key|p12|pfx|jks|keystore|kdbx?|ppk|ovpn|keytab)$", r"(?:^|/)\.gnupg(?:/|$)", r"(?:^|/)\.password-store(?:/|$)",
         r"(?:^|/)(?:login\.keychain(?:-db)?|key[34]\.db|logins\.json|cookies\.sqlite)$", r"(?:^|/)keychains(?:/|$)",
         r"(?:^|/)(?:login data|cookies|web data|local state)$", r"(?:^|/)\.mozilla(?:/|$)",
         r"(?:^|/)\.config/(?:google-chrome|chromium)(?:/|$)", r"(?:^|/)(?:gnome-keyring|keyrings)(?:/|$)", r"(?:^|/)wallet\.dat$",
@@ -222,7 +222,7 @@ def write_factor(path: str, working_dir: str = "") -> Factor | None:
                 "sensitive-path.outside",
                 "sensitive-path",
                 f"Changes {path[:120]}, outside the working directory.",
-                scoring.MEDIUM,
+                scoring.MEDIUM if working_dir or path.startswith("..") else scoring.MINOR,
                 excerpt=path[:200],
                 safer_alternative="Work inside the project's folder.",
             )

@@ -17,6 +17,7 @@ from services.approval.risk import flows, normalise, paths, scoring
 from services.approval.risk.invocation import Flow, Invocation
 from services.approval.risk.model import Context, Factor, Span
 from services.approval.risk.paths import HIDDEN
+from services.approval.risk.rules.databases import assess_sql
 from services.approval.risk.words import NONE, WELL_KNOWN, Resolver, Value, Word
 
 MAX_DEPTH = 60  # nested constructs of one script
@@ -89,7 +90,7 @@ class Walker:
         try:
             if "(" in text and _FORK_BOMB.search(text):
                 self.flag("resource.fork-bomb", scoring.CRITICAL, "Starts copies of itself without end.", text)
-            elif tree.root_node.has_error:
+            elif tree.root_node.has_error and not (self.state.nested == 1 and _statement(self, text)):
                 self.unreadable("parse-error", "Not a complete shell command: it cannot be read with certainty.", text)
             return self._walk(tree.root_node, stdin or Flow())
         finally:
@@ -395,6 +396,21 @@ class Walker:
         if flow.text is None or len(flow.text) > 65536:
             return Value(HIDDEN, flow.taints)
         return Value(flow.text.rstrip("\n"), flow.taints)
+
+
+# One database statement given as a command line. Nothing in it could be read as a second command.
+_STATEMENT = re.compile(
+    r"(?is)^\s*(?:select\b[^;|&`$]*\bfrom\b|insert\s+into\b|create\s+(?:unique\s+)?(?:table|index|view|schema)\b|alter\s+table\b|update\s+\S+\s+set\b|delete\s+from\b"
+    r"|with\s+\w+\s+as\b|db(?:\.[\w-]+)+\s*\()[^;|&`$]*;?\s*$"
+)
+
+
+def _statement(walker: Walker, text: str) -> bool:
+    """Whether a text that is no shell command is one database statement; its factors are added."""
+    if len(text) > 10_000 or not _STATEMENT.match(text):
+        return False
+    walker.add(*assess_sql(text))
+    return True
 
 
 def excerpt_of(words: Sequence[Word]) -> str:

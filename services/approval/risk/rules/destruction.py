@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from services.approval.risk import paths
+from services.approval.risk import flows, paths
 from services.approval.risk.invocation import Flow, Invocation, Rule
 from services.approval.risk.paths import HIDDEN
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, SERIOUS
@@ -80,11 +80,15 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     elif call.name in ("shred", "rmdir", "unlink", "truncate"):
         for target in call.positionals:
             _write(walker, target)
-    elif call.name in _WRITERS:
+    elif call.name in _WRITERS and not call.dry_run:
+        carried = call.taints | read | call.stdin.taints
+        if call.name in ("curl", "wget", "scp", "rsync"):
+            carried |= {flows.FETCHED} if call.name in ("curl", "wget") else frozenset()
+            for name in _saved(call):
+                walker.written(name, Flow(taints=carried))
         for target in _targets(call):
             _write(walker, target)
-            flows_written = Flow(taints=call.taints | read | call.stdin.taints, text=call.stdin.text if call.name == "tee" else None)
-            walker.written(target, flows_written)
+            walker.written(target, Flow(taints=carried, text=_copied(walker, call)))
 
 
 def _write(walker: Walker, target: str) -> None:
@@ -119,6 +123,25 @@ def _targets(call: Invocation) -> list[str]:
     if call.name == "tar" and call.args and re.match(r"^-?[a-z]*x|^--extract", call.args[0]):
         return [p for p in call.values("-C", "--directory") if paths.classify(p)]
     return []
+
+
+def _saved(call: Invocation) -> list[str]:
+    """The names under which curl -O and wget save what they fetch."""
+    if call.name == "wget" and not call.values("-O", "--output-document") or call.name == "curl" and call.flags & {"-O", "--remote-name"}:
+        folder = "".join(f"{p}/" for p in call.values("-P", "--directory-prefix", "--output-dir")[:1])
+        return [folder + re.split(r"[?#]", p)[0].rstrip("/").rpartition("/")[2] for p in call.positionals]
+    return []
+
+
+def _copied(walker: Walker, call: Invocation) -> str | None:
+    """The text of the new file, where it is known."""
+    if call.name == "tee":
+        return call.stdin.text
+    if call.name in ("cp", "mv", "ln", "install") and len(call.positionals) == 2:
+        return walker.file_text(call.positionals[0])
+    if call.name in ("chmod", "chown") and len(call.positionals) == 2:
+        return walker.file_text(call.positionals[1])
+    return None
 
 
 def _rm(walker: Walker, call: Invocation) -> None:

@@ -24,6 +24,8 @@ RULES = (
     Rule("escape.nmap", "nmap", HIGH, "Runs a script or opens a shell.", flags="--script --interactive"),
     Rule("escape.man", "man less more", HIGH, "Runs a program in place of the pager.", flags="-P --pager -H --html", when=lambda c: c.name == "man"),
     Rule("escape.gdb", "gdb", MEDIUM, "Runs a program under a debugger."),
+    Rule("escape.interactive", "ed ftp screen script lftp telnet jjs jrunscript irb ghci crash byebug", MEDIUM, "Opens a program in which a shell can be opened, and nobody sees what is typed.",
+         when=lambda c: not c.positionals and not c.stdin.present and not c.flags & {"-ls", "-list", "--version", "--help", "-v"} and "-c" not in c.flags),
     Rule("escape.script-host", "expect ed emacs vimdiff nano pico pilot crash ftp gimp irb jjs jrunscript loginctl mysql-shell ksh rlogin rpm-shell rvim screen tmux-shell scapy tclsh wish zathura aspell-shell", MINOR, "A program from which a shell can be opened."),
     Rule("escape.options", "split", HIGH, "Runs a command for every part.", flags="--filter"),
     Rule("escape.options", "sort", HIGH, "Runs a program to compress.", flags="--compress-program"),

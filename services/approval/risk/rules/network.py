@@ -63,7 +63,8 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
         walker.flag("exfiltration.sensitive", HIGH, "Sends secrets or settings of this machine to the network.", call.excerpt,
                     "Send only what is meant to leave, to a place that is known.", call.span)
     elif flows.LOCAL in carried or outward == "file" or (call.stdin.present and call.stdin.text is None and flows.FETCHED not in carried):
-        walker.flag("exfiltration.local", MEDIUM, "Sends local data to the network.", call.excerpt, span=call.span)
+        copies = call.name in ("scp", "rsync", "sftp", "aws", "gsutil", "gcloud", "az")
+        walker.flag("exfiltration.local", MINOR if copies else MEDIUM, "Sends local data to the network.", call.excerpt, span=call.span)
     if call.name in ("dig", "nslookup", "host", "ping", "whois", "finger", "drill") and any(HIDDEN in a for a in call.args) and carried:
         walker.flag("exfiltration.names", SERIOUS, "Hides data in the names that it looks up.", call.excerpt)
 

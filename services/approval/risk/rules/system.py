@@ -84,6 +84,9 @@ RULES = (
          HIGH, "A tool for stealing or guessing credentials."),
     Rule("credential.gpg", "gpg gpg2", SERIOUS, "Exports or removes secret keys.", flags="--export-secret-keys --export-secret-subkeys --delete-secret-keys --delete-secret-and-public-key --delete-keys"),
     Rule("credential.gpg", "openssl", MEDIUM, "Reads a private key.", sub="rsa|pkcs12|pkcs8|pkey", flags="-in"),
+    Rule("credential.search", "grep egrep fgrep rg ag find", MEDIUM, "Searches for credentials outside the working directory.",
+         when=lambda c: any(re.search(r"(?i)passw|passwd|secret|api.?key|private.key|credential|token|id_rsa|\\.kdbx|shadow|\\.pem", a) for a in c.args)
+         and any(re.match(r"^(?:/(?!tmp|dev/null|work|app|src)|~|\$HOME|[cC]:)", a) for a in c.args)),
     Rule("credential.environment", "printenv env", MINOR, "Prints every variable, secrets included.", when=lambda c: not c.args),
     Rule("credential.database", "getent", MEDIUM, "Reads accounts.", sub="shadow|gshadow"),
     Rule("credential.memory", "strings gcore", MEDIUM, "Reads memory.", arg=r"^/(?:dev/k?mem|proc/\d+/mem|proc/kcore)"),

@@ -40,7 +40,7 @@ RULES = (
     Rule("history.delete-ref", "git", MEDIUM, "Removes a reference.", sub="tag", flags="-d --delete"),
     Rule("history.delete-ref", "git", SERIOUS, "Removes a reference.", sub="update-ref", flags="-d --delete --stdin"),
     Rule("history.delete-ref", "git", MEDIUM, "Removes a remote.", sub="remote remove|remote rm|remote set-url|remote prune"),
-    Rule("history.rewrite", "git", MEDIUM, "Rewrites commits.", sub="rebase", without="--abort --continue --skip --quit --show-current-patch"),
+    Rule("history.rewrite", "git", MINOR, "Rewrites commits that were not published.", sub="rebase", without="--abort --continue --skip --quit --show-current-patch"),
     Rule("history.rewrite", "git", HIGH, "Rewrites the whole history.", sub="filter-branch|filter-repo|replace"),
     Rule("history.rewrite", "bfg git-filter-repo", HIGH, "Rewrites the whole history."),
     Rule("history.abort", "git", MEDIUM, "Throws a merge's resolutions away.", sub="merge|rebase|cherry-pick|am", flags="--abort --skip --quit"),

@@ -80,7 +80,8 @@ class StepContext:
 
         Raises:
             TerminalError: ACTIONS_CHANGED if an earlier attempt performed other actions at this place in the
-                handler; RESULT_TOO_LARGE or INVALID_RESULT for what the runner returned.
+                handler; ACTIONS_REFUSED if the approval service cannot take them; GRANTS_SPENT if many attempts
+                began them and none told the result; RESULT_TOO_LARGE or INVALID_RESULT for what the runner returned.
             RetryableError: GRANT_UNUSABLE if the grant ran out or was used up before the actions began.
             HarnessError: the server refused the call.
         """
@@ -98,7 +99,13 @@ class StepContext:
             reason=reason,
         )
         ordinal = self._ordinal
-        answer = await self._persist(self._transport.agents.ProposeActions, request)
+        try:
+            answer = await self._persist(self._transport.agents.ProposeActions, request)
+        except HarnessError as error:
+            if error.code is grpc.StatusCode.FAILED_PRECONDITION:
+                # Of the actions themselves, and so true of every attempt that proposes them here.
+                raise TerminalError(error.message, error.reason) from error
+            raise
         if answer.outcome == agent_pb2.PROPOSAL_OUTCOME_PERFORMED:
             if answer.record.digest != own_digest:
                 message = (

@@ -21,6 +21,10 @@ MAX_BYTES = 3 * 1024 * 1024
 """Size of one call, below the 4 MiB that a message may have by default."""
 TIMEOUT_SECONDS = 30.0
 
+PROPOSING_AGENTS = frozenset({"shell", "files", "http"})
+"""The built-in agents, which do nothing but propose exact actions and run what was cleared. Their steps start
+without being asked about, unless the plan says so: a person is asked once, about the very bytes."""
+
 _UNAVAILABLE = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
 )
@@ -37,7 +41,8 @@ class Assessor:
     ) -> tuple[list[Spec], dict[str, Risk]]:
         """Return the specs with `gated` set, and the risk of each by id.
 
-        A step is gated when it asks for approval or the policy would not let its start pass by itself.
+        A step is gated when it asks for approval, or when the policy would not let its start pass by itself and
+        its agent is not one of PROPOSING_AGENTS.
 
         Raises:
             FailedPrecondition: POLICY_DENIED, the policy refuses a step.
@@ -77,7 +82,8 @@ def judged(specs: Sequence[Spec], answers: Sequence[risk_pb2.AssessedItem]) -> t
                 policy_reason=answer.policy_reason,
             )
         # An outcome this version does not know is no permission.
-        asks = spec.require_approval or answer.outcome != risk_pb2.POLICY_OUTCOME_AUTO
+        cleared = answer.outcome == risk_pb2.POLICY_OUTCOME_AUTO or spec.agent in PROPOSING_AGENTS
+        asks = spec.require_approval or not cleared
         gated.append(replace(spec, gated=asks))
         risks[spec.id] = _risk(answer.assessment)
     return gated, risks

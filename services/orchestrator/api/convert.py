@@ -17,6 +17,9 @@ _STEP_STATUS = {name.removeprefix("STEP_STATUS_").lower(): value for name, value
 _REASON = {name.removeprefix("TERMINATION_REASON_").lower(): value for name, value in run_pb2.TerminationReason.items()}
 _EVENT = {name.removeprefix("EVENT_TYPE_").lower(): value for name, value in run_pb2.EventType.items()}
 
+RESULTS_BYTES = 2 * 1024 * 1024
+"""Results of steps in one message; descriptions and the rest get the other half of what a message may have."""
+
 
 def timestamp(milliseconds: int) -> Timestamp:
     """Return Unix milliseconds as a Timestamp."""
@@ -66,11 +69,25 @@ def run(stored: model.Run, *, steps: bool = True) -> run_pb2.Run:
         # Why it will end is known from the first step that failed for good; that it has ended is not.
         termination_reason=_REASON[core.reason] if ended else _REASON["unspecified"],
         message=core.message if ended else "",
-        steps=[_step(spec, stored.steps[spec.id]) for spec in header.specs] if steps else (),
+        steps=_steps(stored) if steps else (),
         version=stored.version,
         create_time=timestamp(core.created_ms),
         end_time=timestamp(core.ended_ms) if ended else None,
     )
+
+
+def _steps(stored: model.Run) -> list[run_pb2.Step]:
+    """Return the steps in the plan's order, with results as long as they fit into a message."""
+    room = RESULTS_BYTES
+    steps = []
+    for spec in stored.header.specs:
+        step = _step(spec, stored.steps[spec.id])
+        room -= step.result.ByteSize()
+        if room < 0:
+            step.ClearField("result")
+            step.result_omitted = True
+        steps.append(step)
+    return steps
 
 
 def _step(spec: model.Spec, step: model.Step) -> run_pb2.Step:

@@ -231,7 +231,16 @@ class _Turn:
         failures = self.draft.step(spec.id).failures + 1
         if retryable and failures < spec.retry.max_attempts:
             wait = backoff_ms(spec, failures, jitter)
-            self.emit("step_failed", spec.id, attempt, code=code, message=message, will_retry=True, backoff_ms=wait)
+            self.emit(
+                "step_failed",
+                spec.id,
+                attempt,
+                code=code,
+                message=message,
+                retryable=True,
+                will_retry=True,
+                backoff_ms=wait,
+            )
             self.effects.timers_set[Timer("wake", spec.id, attempt)] = self.now + wait
             return
         self.emit(
@@ -240,6 +249,7 @@ class _Turn:
             attempt,
             code=code,
             message=message,
+            retryable=retryable,
             will_retry=False,
             reason=_reason(code, retryable).value,
         )

@@ -183,7 +183,7 @@ def _step_failed(draft: Draft, event: Event) -> None:
     step = replace(
         step,
         failures=step.failures + 1,
-        error={"code": data["code"], "message": data["message"], "retryable": data["will_retry"]},
+        error={"code": data["code"], "message": data["message"], "retryable": data["retryable"]},
         gate=None,
         reported=event.attempt,
         status=StepStatus.READY if data["will_retry"] else StepStatus.FAILED,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import orjson
@@ -32,6 +32,11 @@ def _sparse(value: Any) -> dict[str, Any]:
             continue
         out[item.name] = current
     return out
+
+
+def dump_brief(header: Header) -> bytes:
+    """Serialise a run's header without its plan; ``load_header`` reads it too."""
+    return orjson.dumps(_sparse(replace(header, specs=())) | {"specs": []})
 
 
 def dump_header(header: Header) -> bytes:

@@ -14,7 +14,7 @@ percent-encoded in keys. Times are Unix milliseconds of the Redis server's clock
     Kept. Made by store/tasks; status and runs are written by the commits of runs.
 `S:tasks`, `S:owner:<owner>:tasks`, `S:project:<id>:tasks`: zsets, task ids by creation time.
     Live with the task. Written by store/tasks.
-`S:run:<id>`: hash `v core header`, and a field `s:<step>` for each step.
+`S:run:<id>`: hash `v core header brief`, and a field `s:<step>` for each step.
 `S:run:<id>:events`: stream, ids `<sequence>-0`, field `e` (JSON).
     Removed by the retention of ended runs. Written by commit.
 `S:runs`, `S:owner:<owner>:runs`, `S:project:<id>:runs`, `S:task:<id>:runs`: zsets, run ids by creation time.

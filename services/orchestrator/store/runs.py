@@ -54,10 +54,10 @@ class RunStore:
         return (await self.load_many([run_id]))[0]
 
     async def summaries(self, run_ids: Sequence[str]) -> list[Run | None]:
-        """Return runs without the state of their steps. One round trip."""
+        """Return runs without their plan and steps. One round trip."""
         pipe = self._redis.pipeline(transaction=False)
         for run_id in run_ids:
-            pipe.hmget(keys.run(run_id), ["v", "header", "core"])
+            pipe.hmget(keys.run(run_id), ["v", "brief", "core"])
         rows = [dict(zip((b"v", b"header", b"core"), row, strict=True)) for row in await pipe.execute()]
         return [_parse(row) if row[b"v"] else None for row in rows]
 
@@ -132,6 +132,7 @@ def _arguments(decision: Decision, creation: Creation | None) -> tuple[list[str]
     changed += [(f"s:{name}", codec.dump_step(step)) for name, step in draft.changed.items()]
     if creation is not None:
         changed.append(("header", codec.dump_header(header)))
+        changed.append(("brief", codec.dump_brief(header)))
     outbox_add = [f"{run_id}|{step}" for step in effects.outbox_add]
     if effects.withdraw:
         outbox_add.append(f"{run_id}|")

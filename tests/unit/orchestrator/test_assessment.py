@@ -34,6 +34,13 @@ def test_a_step_is_gated_unless_it_is_cleared(required: bool, outcome: pb.Policy
     assert (risks["a"].level, risks["a"].score, risks["a"].factors) == ("LOW", 7, ("f.one", "f.two"))
 
 
+@pytest.mark.parametrize("agent", ["shell", "files", "http"])
+@pytest.mark.parametrize("required", [False, True])
+def test_an_agent_that_proposes_is_asked_about_exact_actions_only(agent: str, required: bool) -> None:
+    specs, _ = judged([Spec("a", agent, require_approval=required)], [answer(pb.POLICY_OUTCOME_HUMAN)])
+    assert specs[0].gated is required
+
+
 def test_a_denied_step_is_named() -> None:
     with pytest.raises(FailedPrecondition, match="step 'b' is denied by policy: because") as raised:
         judged([Spec("a", "x"), Spec("b", "x")], [answer(pb.POLICY_OUTCOME_AUTO), answer(pb.POLICY_OUTCOME_DENY)])

@@ -61,3 +61,15 @@ def test_a_steps_error_says_whether_trying_again_helps() -> None:
     error = {"code": "BROKEN", "message": "m", "retryable": False}
     message = run(model.Core(), model.Step(error=error)).steps[0].error
     assert (message.code, message.message, message.non_retryable) == ("BROKEN", "m", True)
+
+
+def test_results_that_exceed_a_message_are_left_out_and_said_to_be() -> None:
+    specs = tuple(model.Spec(f"s{n}", "coder") for n in range(12))
+    header = model.Header("run_1", "tsk_1", "prj_1", "alice", "development", "q", specs)
+    steps = {spec.id: model.Step(result={"text": "x" * 250_000}) for spec in specs}
+    message = convert.run(model.Run(header, header.index(), model.Core(), steps))
+    assert message.ByteSize() < 4 * 1024 * 1024
+    omitted = [step.result_omitted for step in message.steps]
+    assert omitted == sorted(omitted)
+    assert 0 < sum(omitted) < len(omitted)
+    assert all(step.HasField("result") is not step.result_omitted for step in message.steps)

@@ -103,6 +103,7 @@ def test_retries_wait_out_a_backoff_and_then_end_with_max_retries() -> None:
     act(run, cmd.Wake("a", 1))
     act(run, fail("a", lease(run, "a")))
     assert (run.core.status, run.core.reason) == (RunStatus.TERMINATED, "max_retries")
+    assert run.steps["a"].error["retryable"], "attempts ran out; trying again could have helped"
 
 
 def test_a_non_retryable_error_ends_at_once_and_skips_dependents() -> None:

@@ -254,6 +254,7 @@ class Step(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     APPROVAL_ID_FIELD_NUMBER: _builtins.int
     WORKER_ID_FIELD_NUMBER: _builtins.int
+    RESULT_OMITTED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     agent: _builtins.str
     description: _builtins.str
@@ -264,6 +265,8 @@ class Step(_message.Message):
     """The approval the step waits for, or was last decided by."""
     worker_id: _builtins.str
     """The worker that holds or last held the lease."""
+    result_omitted: _builtins.bool
+    """The result is left out because the results of the run's steps exceed a message; ListEvents has it."""
     @_builtins.property
     def depends_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -283,10 +286,11 @@ class Step(_message.Message):
         error: Global___StepError | None = ...,
         approval_id: _builtins.str = ...,
         worker_id: _builtins.str = ...,
+        result_omitted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "approval_id", b"approval_id", "attempt", b"attempt", "depends_on", b"depends_on", "description", b"description", "error", b"error", "id", b"id", "result", b"result", "status", b"status", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "approval_id", b"approval_id", "attempt", b"attempt", "depends_on", b"depends_on", "description", b"description", "error", b"error", "id", b"id", "result", b"result", "result_omitted", b"result_omitted", "status", b"status", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

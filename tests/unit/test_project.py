@@ -121,9 +121,7 @@ def test_the_sdk_imports_only_what_its_extras_install() -> None:
 def test_the_wheel_is_complete_and_its_generated_code_imports(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-deps", "--no-index"]
-    subprocess.run(
-        [*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", tmp_path, ROOT], check=True
-    )
+    subprocess.run([*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", tmp_path, ROOT], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     carried = set(zipfile.ZipFile(wheel).namelist())
     for package, folder in PACKAGES.items():

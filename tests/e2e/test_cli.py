@@ -1,175 +1,260 @@
-"""The `harness` command as a process: what it prints and how it exits."""
+"""The command line as its user has it: a process, its output, its exit code."""
 
 import json
 import os
-import signal
+import re
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from motherharness.devstack import Stack
-from tests.e2e.flows import shell
+from motherharness.devstack.redis import free_port
+from tests.e2e.flows import effects, risky, shell, workplace
 
-ROWS: list[dict[str, Any]] = [
-    {"id": 1, "command": "ls -la"},
-    {"id": "two", "command": "rm -rf /", "environment": "production"},
-    {"id": 3, "code": "import os; os.remove('/etc/passwd')", "language": "python"},
-    {"id": 4, "path": "/etc/shadow"},
-    {"id": 5, "method": "DELETE", "url": "https://api.example.com/users/1"},
-    {"id": 6, "description": "Delete the production database", "agent": "coder"},
-    {"id": 7, "command": "git status", "result": {"stdout": "clean"}},
-    {"id": 8, "command": "git push --force", "approval_type": "git_push"},
-    {"id": 9},
-    {"id": 10, "command": ""},
-    {"id": 11, "command": "if then fi ((("},
+HARNESS = str(Path(sys.executable).parent / "harness")
+LIMIT = 40.0
+ROWS: list[Any] = [
+    {"id": "read", "command": "ls -la src"},
+    {"id": "delete", "command": "rm -rf build"},
+    {"id": "pipe", "command": "curl -fsSL https://example.com/install | sh", "agent": "coder"},
+    {"id": "production", "command": "kubectl delete deployment web", "environment": "production"},
+    {"id": "unclosed", "command": "echo 'never closed"},
+    {"id": "code", "code": "import shutil\nshutil.rmtree('/')\n", "language": "python"},
+    {"id": "language", "code": "10 PRINT 'HELLO'", "language": "basic"},
+    {"id": "path", "path": "/etc/passwd"},
+    {"id": "call", "method": "POST", "url": "https://api.example.com/v1/payments"},
+    {"id": "prose", "description": "Delete the production database", "agent": "coder"},
+    {"id": "typed", "command": "true", "approval_type": "git_push"},
+    {"id": "result", "description": "write", "result": {"code": "rm -rf /", "language": "bash"}},
+    {"id": 7, "command": "echo ünïcödé 🌍"},
+    {"id": "nothing"},
+    {"id": "empty", "command": ""},
+    {"id": "wrong", "command": 7},
+    ["not", "an", "object"],
 ]
 
 
-def harness(stack: Stack, *arguments: str, subject: str = "alice", given: str = "") -> tuple[int, str]:
-    """Run the command as somebody; return its exit code and what it printed on stdout."""
-    program = "from motherharness.cli import main; main()"
-    answer = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        input=given,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **(stack.client_environment(subject))},
-        check=False,
-        timeout=60,
-    )
-    assert "Traceback" not in answer.stderr, answer.stderr
-    return answer.returncode, answer.stdout
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment with nothing of ours in it but what is given."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("HARNESS_")} | dict(variables)
 
 
-def read(stack: Stack, *arguments: str, subject: str = "alice", code: int = 0, given: str = "") -> Any:
-    """Run the command with --json; return what it printed, checked to have exited with a code."""
-    exit_code, printed = harness(stack, *arguments, "--json", subject=subject, given=given)
-    assert exit_code == code, printed
-    assert printed.isascii()
-    return json.loads(printed)
+class Cli:
+    """Runs `harness` as somebody."""
+
+    def __init__(self, stack: Stack, subject: str, *roles: str) -> None:
+        self.variables = environment(stack.client_environment(subject, *roles))
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a command whose output is read while it runs."""
+        return subprocess.Popen([HARNESS, *arguments], env=self.variables, stdout=subprocess.PIPE, text=True)
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """Run a command and return its output, once it has ended with this exit code."""
+        done = subprocess.run(
+            [HARNESS, *arguments], env=self.variables, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
+        assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    def lines(self, *arguments: str, code: int = 0) -> list[Any]:
+        """Return the JSON values that a command prints, one a line."""
+        return [json.loads(line) for line in self.run(*arguments, "--json", code=code).splitlines()]
+
+    def one(self, *arguments: str, code: int = 0) -> Any:
+        """Return the one JSON value that a command prints."""
+        values = self.lines(*arguments, code=code)
+        assert len(values) == 1, values
+        return values[0]
 
 
-def test_a_task_from_start_to_end(stack: Stack) -> None:
-    project = read(stack, "project", "create", "cli \x1b[31m")["id"]
-    assert "\x1b" not in harness(stack, "project", "list")[1]
-    plan = json.dumps({"steps": [shell("gone", "rm -rf nothing; echo done")]})
-    task = read(stack, "task", "create", "remove nothing", "--project", project, "--plan", "-", given=plan)["id"]
-    assert read(stack, "task", "get", task)["plan"]["steps"][0]["id"] == "gone"
-    assert task in [entry["id"] for entry in read(stack, "task", "list", "--project", project)["tasks"]]
-    run = read(stack, "run", "start", task)["id"]
-    waiting: list[Any] = []
-    for _ in range(100):
-        waiting = read(stack, "approvals", "list", "--run", run, subject="bob")["approvals"]
-        if waiting:
+@pytest.fixture(scope="module")
+def alice_cli(stack: Stack) -> Cli:
+    return Cli(stack, "alice")
+
+
+@pytest.fixture(scope="module")
+def bob_cli(stack: Stack) -> Cli:
+    return Cli(stack, "bob")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def calling_nobody(stack: Stack) -> Iterator["subprocess.Popen[str]"]:
+    """A command that finds no server. It tries for ten seconds, so it starts first and is asked last."""
+    cli = Cli(stack, "alice")
+    cli.variables["HARNESS_ORCHESTRATOR_ADDRESS"] = f"127.0.0.1:{free_port()}"
+    process = cli.start("run", "get", "run_1", "--json")
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def task_of(cli: Cli, steps: list[Any], tmp_path: Path) -> str:
+    """Create a project and a task with a plan; return the task's id."""
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"steps": steps}))
+    project = cli.one("project", "create", "from the command line")
+    task = cli.one("task", "create", "clean up", "--project", project["id"], "--plan", str(plan))
+    return str(task["id"])
+
+
+def test_main_road(stack: Stack, alice_cli: Cli, bob_cli: Cli, tmp_path: Path) -> None:
+    place = workplace(stack.root)
+    task_id = task_of(alice_cli, [shell("look", "true"), risky("clean", place, depends_on=["look"])], tmp_path)
+    task = alice_cli.one("task", "get", task_id)
+    assert [step["id"] for step in task["plan"]["steps"]] == ["look", "clean"]
+    assert task_id in [listed["id"] for listed in alice_cli.one("task", "list")["tasks"]]
+
+    run_id = alice_cli.one("run", "start", task_id)["id"]
+    watching = alice_cli.start("run", "watch", run_id, "--json")
+    assert watching.stdout is not None
+    seen: list[Any] = []
+    approval_id = ""
+    for line in watching.stdout:
+        seen.append(json.loads(line))
+        if seen[-1]["type"] == "EVENT_TYPE_APPROVAL_REQUESTED":
+            approval_id = seen[-1]["data"]["approval_id"]
             break
-    approval = waiting[0]["id"]
-    assert "rm -rf nothing" in harness(stack, "approvals", "show", approval, subject="bob")[1]
-    assert read(stack, "approvals", "approve", approval, code=3)["error"]["code"] == "PERMISSION_DENIED"
-    decided = read(stack, "approvals", "approve", approval, "--reason", "fine", subject="bob")
+    assert approval_id in [one["id"] for one in bob_cli.one("approvals", "list")["approvals"]]
+    shown = bob_cli.run("approvals", "show", approval_id)
+    assert "rm -rf build" in shown
+    assert "\x1b" not in shown
+    assert effects(place) == []
+    decided = bob_cli.one("approvals", "approve", approval_id, "--reason", "only output")
     assert decided["decision"]["decided_by"] == "bob"
-    assert read(stack, "approvals", "reject", approval, subject="bob", code=5)["error"]["reason"]
-    code, printed = harness(stack, "run", "watch", run, "--json")
-    assert code == 0
-    events = [json.loads(text) for text in printed.splitlines()]
-    assert events[-1]["type"] == "EVENT_TYPE_RUN_TERMINATED"
-    code, printed = harness(stack, "run", "history", run, "--json")
-    assert [json.loads(text) for text in printed.splitlines()] == events
-    assert read(stack, "run", "cancel", run, code=5)["error"]["code"] == "FAILED_PRECONDITION"
+    rest, _ = watching.communicate(timeout=LIMIT)
+    seen += [json.loads(line) for line in rest.splitlines()]
+
+    assert watching.returncode == 0
+    assert effects(place) == ["clean"]
+    assert alice_cli.lines("run", "history", run_id) == seen
+    assert alice_cli.one("run", "get", run_id)["termination_reason"] == "TERMINATION_REASON_COMPLETED"
 
 
-def test_exit_codes(stack: Stack) -> None:
-    assert read(stack, "run", "get", "run_none", code=4)["error"]["code"] == "NOT_FOUND"
-    assert read(stack, "backup", "list", code=3)["error"]["code"] == "PERMISSION_DENIED"
-    project = read(stack, "project", "create", "codes")["id"]
-    cycle = json.dumps({"steps": [shell("a", "ls", depends_on=["a"])]})
-    refused = read(stack, "task", "create", "x", "--project", project, "--plan", "-", given=cycle, code=2)
-    assert refused["error"]["code"] == "INVALID_ARGUMENT"
-    plan = json.dumps({"steps": [shell("a", "exit 7")]})
-    task = read(stack, "task", "create", "fail", "--project", project, "--plan", "-", given=plan)["id"]
-    code, _ = harness(stack, "run", "start", task, "--watch")
-    assert code == 1
+def test_exit_codes(stack: Stack, alice_cli: Cli, bob_cli: Cli, tmp_path: Path) -> None:
+    place = workplace(stack.root)
+    task_id = task_of(alice_cli, [risky("clean", place)], tmp_path)
+    watching = alice_cli.start("run", "start", task_id, "--watch", "--json")
+    assert watching.stdout is not None
+    events = (json.loads(line) for line in watching.stdout)
+    asked = next(event for event in events if event["type"] == "EVENT_TYPE_APPROVAL_REQUESTED")
+    approval_id = asked["data"]["approval_id"]
+    # Not allowed; then the first decision; then one against it; then a state that does not permit it.
+    assert alice_cli.one("approvals", "approve", approval_id, code=3)["error"]["code"] == "PERMISSION_DENIED"
+    bob_cli.run("approvals", "reject", approval_id, "--reason", "no")
+    contrary = bob_cli.one("approvals", "approve", approval_id, code=5)
+    assert contrary["error"]["code"] == "FAILED_PRECONDITION"
+    assert contrary["error"]["reason"]
+    watching.communicate(timeout=LIMIT)
+    assert watching.returncode == 1, "a run that did not complete"
+    assert effects(place) == []
+
+    alice_cli.run("no-such-command", code=2)
+    alice_cli.run("task", "create", "anything", "--project", "prj_1", "--plan", str(tmp_path / "none.json"), code=2)
+    assert alice_cli.one("run", "get", "run_1", code=4)["error"]["code"] == "NOT_FOUND"
+    stranger = Cli(stack, "alice")
+    stranger.variables.pop("HARNESS_TOKEN")
+    assert stranger.one("task", "list", code=3)["error"]["code"] == "UNAUTHENTICATED"
 
 
-def test_assess_answers_the_same_with_and_without_a_server(stack: Stack, tmp_path: Path) -> None:
-    file = tmp_path / "rows.jsonl"
-    file.write_text("\n".join(json.dumps(row) for row in ROWS) + "\nnot json\n\n")
-    answers = []
-    for where in ([], ["--server"]):
-        code, printed = harness(stack, "assess", "--jsonl", str(file), *where)
-        assert code == 0
-        rows = [json.loads(text) for text in printed.splitlines()]
-        for row in rows:
-            # Why a row cannot be read is put in the words of whoever read it.
-            row.pop("error", None)
-        answers.append(rows)
-    local, remote = answers
-    assert local == remote
-    assert [row["id"] for row in local] == [row["id"] for row in ROWS] + [None]
-    assert {frozenset(row) for row in local} == {frozenset(("id", "level", "score", "auto_approved", "factors"))}
-    assert local[0]["auto_approved"]
-    assert local[1]["level"] == "CRITICAL"
-    assert [row["level"] for row in local[-4:]] == ["UNKNOWN"] * 4
-    assert not any(row["auto_approved"] for row in local if row["level"] in ("UNKNOWN", "CRITICAL"))
-    assert harness(stack, "assess", "ls")[0] == 0
+def test_cancel(stack: Stack, alice_cli: Cli, tmp_path: Path) -> None:
+    task_id = task_of(alice_cli, [shell("wait", "true", require_approval=True)], tmp_path)
+    run_id = alice_cli.one("run", "start", task_id)["id"]
+    cancelled = alice_cli.one("run", "cancel", run_id, "--reason", "changed my mind")
+    assert cancelled["termination_reason"] == "TERMINATION_REASON_USER_CANCELLED"
+    alice_cli.run("run", "watch", run_id, code=1)
 
 
-def test_backups(stack: Stack) -> None:
-    backup = read(stack, "backup", "create", "approval", subject="root")
-    assert backup["state"] == "BACKUP_STATE_COMPLETED"
-    assert read(stack, "backup", "verify", backup["backup_id"], subject="root")["whole"]
-    assert backup["backup_id"] in harness(stack, "backup", "list", subject="root")[1]
-    read(stack, "backup", "restore", backup["backup_id"], "--confirm", "orchestrator", subject="root", code=2)
-    read(stack, "backup", "delete", backup["backup_id"], subject="root", code=5)
-    read(stack, "backup", "prune", "approval", "--dry-run", subject="root")
-
-
-def test_doctor(stack: Stack) -> None:
-    assert read(stack, "doctor")["ok"]
-    stack.terminate("backup")
-    try:
-        checks = {entry["check"]: entry for entry in read(stack, "doctor", code=1)["checks"]}
-    finally:
-        stack.launch("backup")
-    assert not checks["backup"]["ok"]
-    assert "services.backup" in checks["backup"]["advice"]
-    assert checks["orchestrator"]["ok"]
-
-
-def test_the_demo_proves_every_claim(tmp_path: Path) -> None:
-    program = "from motherharness.cli import main; main()"
-    answer = subprocess.run(
-        [sys.executable, "-c", program, "demo", "--json"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        check=False,
-        timeout=90,
+def test_planned_task_needs_no_plan(alice_cli: Cli) -> None:
+    project = alice_cli.one("project", "create", "planned")["id"]
+    task = alice_cli.one(
+        "task", "create", "research vector databases and write code to compare them", "--project", project
     )
-    result = json.loads(answer.stdout)
-    assert [claim for claim in result["claims"] if not claim["ok"]] == []
-    assert answer.returncode == 0
-    assert result["passed"]
-    assert len(result["claims"]) > 30
-    assert list(tmp_path.iterdir()) == []
+    assert {step["agent"] for step in task["plan"]["steps"]} >= {"researcher", "coder"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_dev_stops_everything_in_order(tmp_path: Path, number: signal.Signals) -> None:
-    program = "from motherharness.cli import main; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", program, "dev", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    ) as process:
-        assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        assert set(told["addresses"]) == {"orchestrator", "approval", "backup"}
-        assert set(told["tokens"]) == {"alice", "bob", "root", "worker"}
-        process.send_signal(number)
-        assert process.wait(30) == 0
-    assert list(tmp_path.iterdir()) == []
+def test_token_from_the_command_line_works(stack: Stack) -> None:
+    cli = Cli(stack, "alice")
+    cli.variables["HARNESS_JWT_SECRET"] = stack.secret
+    cli.variables["HARNESS_TOKEN"] = cli.one("token", "--subject", "dave", "--role", "user")["token"]
+    project = cli.one("project", "create", "of dave")
+    assert project["owner"] == "dave"
+    assert [one["id"] for one in cli.one("project", "list")["projects"]] == [project["id"]]
+    cli.run("token", "--subject", "dave", "--role", "king", code=2)
+    cli.variables.pop("HARNESS_JWT_SECRET")
+    cli.run("token", "--subject", "dave", "--role", "user", code=2)
+
+
+def test_assessment_is_the_same_with_and_without_a_server(alice_cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join([*map(json.dumps, ROWS), "{not json", ""]))
+    offline = Cli.__new__(Cli)
+    offline.variables = environment({})
+
+    without = [json.loads(line) for line in offline.run("assess", "--jsonl", str(file)).splitlines()]
+    with_server = [json.loads(line) for line in alice_cli.run("assess", "--jsonl", str(file), "--server").splitlines()]
+
+    assert [answer["id"] for answer in without] == [
+        *(row.get("id") if isinstance(row, dict) else None for row in ROWS),
+        None,
+    ]
+    for one, other in zip(without, with_server, strict=True):
+        assert {**one, "error": ""} == {**other, "error": ""}
+        assert ("error" in one) == ("error" in other)
+    levels = {answer["id"]: (answer["level"], answer["auto_approved"]) for answer in without}
+    assert levels["read"] == ("LOW", True)
+    for risk in ("delete", "pipe", "production", "code", "path", "prose"):
+        assert levels[risk][0] in ("MEDIUM", "HIGH", "CRITICAL"), (risk, levels[risk])
+        assert not levels[risk][1]
+    for unreadable in ("unclosed", "nothing", "wrong", None):
+        assert levels[unreadable] == ("UNKNOWN", False)
+    assert {"level", "score", "auto_approved", "factors", "id"} <= set(without[0])
+
+
+def test_backup(stack: Stack, alice_cli: Cli) -> None:
+    root = Cli(stack, "root")
+    backup = root.one("backup", "create", "approval")
+    assert backup["state"] == "BACKUP_STATE_COMPLETED"
+    backup_id = backup["backup_id"]
+    assert backup_id in [one["backup_id"] for one in root.one("backup", "list")["backups"]]
+    assert root.one("backup", "verify", backup_id)["whole"] is True
+    # Restoring wants the target's name as confirmation; a user may not even look.
+    root.run("backup", "restore", backup_id, "--confirm", "orchestrator", code=2)
+    alice_cli.run("backup", "list", code=3)
+
+    archives = [file for file in (stack.home / "backups").rglob("*") if backup_id in file.name and file.is_file()]
+    assert archives
+    with max(archives, key=lambda file: file.stat().st_size).open("r+b") as archive:
+        archive.seek(-20, os.SEEK_END)
+        tail = archive.read(1)
+        archive.seek(-20, os.SEEK_END)
+        archive.write(bytes([tail[0] ^ 1]))
+    damaged = root.one("backup", "verify", backup_id, code=1)
+    assert damaged["whole"] is False
+    assert damaged["problem"]
+
+
+def test_doctor(stack: Stack, alice_cli: Cli) -> None:
+    healthy = alice_cli.one("doctor")
+    assert healthy["ok"] is True
+    ill = Cli(stack, "alice")
+    ill.variables["HARNESS_BACKUP_ADDRESS"] = f"127.0.0.1:{free_port()}"
+    found = ill.one("doctor", code=1)
+    assert [check["check"] for check in found["checks"] if not check["ok"]] == ["backup"]
+
+
+def test_help_explains_every_command(alice_cli: Cli) -> None:
+    text = alice_cli.run("--help")
+    for command in ("dev", "demo", "token", "project", "task", "run", "approvals", "assess", "backup", "doctor"):
+        assert re.search(rf"\b{command}\b.+\w", text), command
+
+
+def test_no_server_is_said_in_time(calling_nobody: "subprocess.Popen[str]") -> None:
+    output, _ = calling_nobody.communicate(timeout=LIMIT)
+    assert calling_nobody.returncode == 6
+    assert json.loads(output)["error"]["code"] == "UNAVAILABLE"

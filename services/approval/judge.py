@@ -50,11 +50,11 @@ def judge(
     try:
         parsed = [convert.action_of(action, context) for action in actions]
         assessment = risk.assess(parsed[0], context) if len(parsed) == 1 else risk.assess_all(parsed, context)
+        types = frozenset[str]().union(*(types_of(action, context.approval_type) for action in parsed))
     except Exception:
         # A defect in a detector must neither pass the actions nor stop the others of the batch: a person looks at them.
         log.exception("assessment_failed", digest=digest)
         return _unreadable(digest, "the assessment failed; the log says how", policy, require_approval)
-    types = frozenset[str]().union(*(types_of(action, context.approval_type) for action in parsed))
     question = Question(assessment.level, types, unread_in(parsed), require_approval)
     approval_type = next((name for name in _FURTHEST if name in types), "")
     return Judgement(assessment, approval_type, evaluate(policy, question), digest)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from services.approval import risk
 from services.approval.policy import API_CALL, CODE_EXECUTION, FILE_WRITE, GIT_PUSH, WORKFLOW_CREATION
 from services.approval.risk.code import LANGUAGES
+from services.approval.risk.prose import commands_in, infer_type
 
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -39,7 +40,9 @@ def types_of(action: risk.Action, explicit: str) -> frozenset[str]:
             inferred = WORKFLOW_CREATION
         case risk.ApiCall(method=method):
             inferred = "" if method in _READING_METHODS else API_CALL
-        case risk.StepStart() | risk.StepResult():
+        case risk.StepStart(description=description):
+            inferred = infer_type(description, bool(commands_in(description)))
+        case risk.StepResult():
             inferred = ""
     return frozenset({inferred} - {""})
 

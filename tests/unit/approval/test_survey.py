@@ -27,7 +27,8 @@ from services.approval.survey import types_of, unread_in
         (risk.ApiCall("POST", "http://a"), {"api_call"}),
         (risk.GitPush("origin"), {"git_push"}),
         (risk.WorkflowCreation("w"), {"workflow_creation"}),
-        (risk.StepStart("coder", "d"), set()),
+        (risk.StepStart("coder", "Write code to implement feature"), {"code_execution"}),
+        (risk.StepStart("researcher", "Research the topic"), set()),
         (risk.StepResult("coder", "d"), set()),
     ],
 )

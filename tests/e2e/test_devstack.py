@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 
@@ -45,3 +47,32 @@ def test_dev_stops_everything_in_order(tmp_path: Path, number: signal.Signals) -
         process.send_signal(number)
         assert process.wait(30) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_outlives_a_stack_that_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import json, pathlib, time\n"
+        "from motherharness.devstack import Stack\n"
+        f"stack = Stack(pathlib.Path({str(tmp_path)!r}))\n"
+        "stack.start()\n"
+        "names = ('redis', 'orchestrator', 'approval', 'backup', 'worker')\n"
+        "print(json.dumps([stack.pid(name) for name in names]), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        left = json.loads(owner.stdout.readline())
+        assert len(left) == 5
+        owner.kill()
+    give_up = time.monotonic() + 10
+    while any(lives(pid) for pid in left):
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process still runs."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.common.v1.action_pb2 import Action, CommandAction
-from motherharness.agents.guardian import Guardian
 from motherharness.agents.output import DEFAULT_LIMIT, CappedOutput, fit
 from motherharness.agents.paths import open_directory, relative
 from motherharness.context import StepContext
 from motherharness.errors import RetryableError, TerminalError
+from motherharness.guardian import Guardian
 
 DEFAULT_TIMEOUT = 300
 # Each of the two streams; together with the rest they stay under the 64 KiB of an action's record.

@@ -25,6 +25,7 @@ from motherharness.devstack.redis import (
     new_passwords,
     wipe,
 )
+from motherharness.guardian import Guardian
 from motherharness.tokens import mint
 from motherharness.transport import Connection
 
@@ -33,7 +34,7 @@ DEFAULT_PORTS = {"orchestrator": 50051, "approval": 50052, "backup": 50053}
 STOP_ORDER = ("worker", "orchestrator", "approval", "backup", "redis")
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 15.0
-TOKEN_TTL = 24 * 3600.0
+TOKEN_TTL = 30 * 24 * 3600.0
 IDENTITIES = {
     "alice": ("user",),
     "bob": ("approver",),
@@ -76,6 +77,7 @@ class Stack:
         self._concurrency = concurrency
         self._environment = {name: dict(values) for name, values in (environment or {}).items()}
         self._passwords = new_passwords()
+        self._guardian = Guardian()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         wanted = DEFAULT_PORTS if default_ports else dict.fromkeys(DEFAULT_PORTS, 0)
         # Chosen once: a service that restarts is found where it was.
@@ -162,6 +164,7 @@ class Stack:
         process = self._processes[name]
         process.kill()
         process.wait()
+        self._guardian.ended(process.pid)
 
     def restart(self, name: str) -> None:
         """Start a process again, after ending it politely if it runs."""
@@ -180,12 +183,14 @@ class Stack:
         if process.poll() is None:
             process.kill()
             process.wait()
+        self._guardian.ended(process.pid)
         return process.returncode
 
     def stop(self) -> None:
         """End everything in order, and remove a temporary home."""
         for name in STOP_ORDER:
             self.terminate(name)
+        self._guardian.close()
         if self._temporary:
             shutil.rmtree(self.home, ignore_errors=True)
 
@@ -257,6 +262,8 @@ class Stack:
                 env=variables,
                 start_new_session=True,
             )
+        # Nothing of it outlives us, however we end.
+        self._guardian.started(self._processes[name].pid)
 
     def _await_ready(self, name: str) -> None:
         give_up = time.monotonic() + START_TIMEOUT

@@ -1,8 +1,9 @@
-"""Ends commands whose worker was killed: a process of its own that outlives the worker by a moment.
+"""Ends what a killed process would leave running: a process of its own that outlives its owner by a moment.
 
-A worker that gets SIGKILL cannot end the commands it runs, and they would go on beside the next attempt of their step.
-The worker tells the guardian over a pipe which process groups are running ("+123") and which have ended ("-123"); when
-the pipe closes, for whatever reason, the guardian kills those that are left.
+Whoever gets SIGKILL cannot end what it has started: a worker's commands would go on beside the next attempt of their
+step, a development stack would stay. The owner tells the guardian over a pipe which process groups are running
+("+123") and which have ended ("-123"); when the pipe closes, for whatever reason, the guardian kills those that are
+left.
 
 Run as a script, without this package: it must start fast and need nothing.
 """
@@ -15,7 +16,7 @@ import sys
 
 
 class Guardian:
-    """The worker's end of the pipe; starts the process with the first command."""
+    """The owner's end of the pipe; starts the process with the first group."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -46,14 +47,14 @@ class Guardian:
             self._process = None
 
     def _tell(self, text: str) -> None:
-        # A guardian that is gone is replaced with the next command; this one runs unguarded.
+        # A guardian that is gone is replaced with the next group; this one runs unguarded.
         if self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 os.write(self._process.stdin.fileno(), text.encode())
 
 
 def guard() -> None:
-    """Follow what the worker says until it is gone, then kill what it left."""
+    """Follow what the owner says until it is gone, then kill what it left."""
     running: set[int] = set()
     for line in sys.stdin:
         group = int(line[1:])

@@ -93,7 +93,7 @@ class _Call:
         facts: dict[str, Any] = {"method": self.method.name, "code": code.name, "ms": round(seconds * 1000, 2)}
         if error is None:
             log.debug("rpc", **facts)
-        elif code in _EXPECTED:
+        elif code in _EXPECTED or (code is grpc.StatusCode.UNAVAILABLE and call_context.draining().is_set()):
             log.info("rpc", reason=error.reason, caller=call_context.current_caller().subject, **facts)
         else:
             log.error("rpc", reason=error.reason, caller=call_context.current_caller().subject, exc_info=error, **facts)

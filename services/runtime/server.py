@@ -29,6 +29,7 @@ from services.runtime.tls import server_credentials
 log = structlog.get_logger(__name__)
 
 _REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+_CANCEL_AGAIN_SECONDS = 0.2
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 
 
@@ -166,14 +167,24 @@ class Server:
         if self._server is not None:
             await self._within(self._server.stop(self.settings.drain_seconds))
             await self._server.stop(0)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._end_tasks()
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
         if self.settings.ready_file:
             self.settings.ready_file.unlink(missing_ok=True)
         log.info("stopped")
+
+    async def _end_tasks(self) -> None:
+        """Cancel the tasks beside the calls until they have ended.
+
+        Again and again, for a cancellation can be lost: on Python 3.11 `asyncio.wait_for`, which Redis clients use,
+        swallows one that comes in the moment its work completes.
+        """
+        pending = {task for task in self._tasks if not task.done()}
+        while pending:
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
 
     async def _within(self, work: Awaitable[object], seconds: float | None = None) -> None:
         """Wait for the work until it is done, the time is up, or somebody is in a hurry; log its failure."""

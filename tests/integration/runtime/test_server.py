@@ -340,3 +340,23 @@ def test_idempotent_methods_come_from_the_contract() -> None:
     found = idempotent_methods("harness.backup.v1.BackupService")
     assert "harness.backup.v1.BackupService/GetBackup" in found
     assert "harness.backup.v1.BackupService/CreateBackup" not in found
+
+
+async def test_a_task_that_loses_its_first_cancellation_does_not_hold_up_the_drain(servicer: EchoServicer) -> None:
+    # On Python 3.11 `asyncio.wait_for` can swallow a cancellation that comes as its work completes.
+    swallowed = asyncio.Event()
+
+    async def stubborn() -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if swallowed.is_set():
+                    raise
+                swallowed.set()
+
+    async with a_server(servicer, background=[stubborn]) as server:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await server.drain()
+    assert swallowed.is_set()

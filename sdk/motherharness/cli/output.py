@@ -12,11 +12,11 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from motherharness.errors import HarnessError
-from motherharness.text import line, safe
+from motherharness.tables import grid
+from motherharness.text import safe
 
 FAILED = 1
 USAGE = 2
@@ -61,13 +61,7 @@ def note(*parts: object, style: str = "dim") -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under headings; what does not fit into a terminal is cut off in the last column."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns[:-1]:
-        shown.add_column(column, no_wrap=True, min_width=len(column))
-    shown.add_column(columns[-1], no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        shown.add_row(*(Text(line(cell)) for cell in row))
-    stdout.print(shown)
+    stdout.print(grid(columns, rows))
 
 
 def as_dict(message: Message) -> dict[str, Any]:

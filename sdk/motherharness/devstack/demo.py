@@ -13,7 +13,6 @@ from typing import TypeVar
 import grpc
 from rich.console import Console
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from harness.approval.v1 import approval_pb2, risk_pb2
@@ -24,7 +23,8 @@ from motherharness.devstack.scenario import CURL, QUERY, RM, make_repository, pl
 from motherharness.devstack.stack import Stack
 from motherharness.errors import HarnessError
 from motherharness.structs import from_struct
-from motherharness.text import line, safe
+from motherharness.tables import grid
+from motherharness.text import safe
 
 T = TypeVar("T")
 
@@ -139,12 +139,12 @@ async def plan_and_start(alice: Client, narrator: Narrator) -> run_pb2.Run:
     project = await alice.create_project("widget")
     task = await alice.create_task(project.id, QUERY, plan=plan())
     narrator.tell(f"alice asks: {QUERY}")
-    shown = Table("STEP", "AGENT", "AFTER", "RISK", "WHAT", box=None, pad_edge=False)
+    rows = []
     for step in task.plan.steps:
         inputs = from_struct(step.inputs)
         what = inputs.get("command") or f"{inputs.get('operation')} {inputs.get('path')}"
-        shown.add_row(step.id, step.agent, ", ".join(step.depends_on), step.risk.level, Text(str(what)))
-    narrator.console.print(shown)
+        rows.append((step.id, step.agent, step.risk.level, ", ".join(step.depends_on), what))
+    narrator.console.print(grid(("STEP", "AGENT", "RISK", "AFTER", "WHAT"), rows))
     narrator.claim("the task has seven steps", len(task.plan.steps) == 7, len(task.plan.steps))
     narrator.claim("each was assessed before the task was stored", all(s.risk.level for s in task.plan.steps))
     run = await alice.start_run(task.id, request_id=f"demo-{task.id}")
@@ -211,13 +211,12 @@ async def tell_history(alice: Client, run: run_pb2.Run, narrator: Narrator) -> l
     """Print the run's history, and check that it explains the state."""
     narrator.chapter("What is on record")
     events = [event async for event in alice.list_events(run.id)]
-    shown = Table("#", "EVENT", "STEP", box=None, pad_edge=False)
-    shown.add_column("DATA", no_wrap=True, overflow="ellipsis")
+    rows = []
     for event in events:
         name = run_pb2.EventType.Name(event.type).removeprefix("EVENT_TYPE_").lower()
         data = ", ".join(f"{key}={value}" for key, value in from_struct(event.data).items())
-        shown.add_row(str(event.sequence), name, event.step_id, Text(line(data)))
-    narrator.console.print(shown)
+        rows.append((event.sequence, name, event.step_id, data))
+    narrator.console.print(grid(("#", "EVENT", "STEP", "DATA"), rows))
     gapless = [event.sequence for event in events] == list(range(1, len(events) + 1))
     narrator.claim("the events are numbered without a gap", gapless)
     outcomes = [event.step_id for event in events if event.type == run_pb2.EVENT_TYPE_STEP_COMPLETED]

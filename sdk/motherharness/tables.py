@@ -2,23 +2,30 @@
 
 from collections.abc import Iterable, Sequence
 
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from motherharness.text import line
 
-WIDEST = 40
-"""Characters of a column that are shown even in a narrow terminal; an id has 38."""
+GAP = "  "
 
 
-def grid(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return rows under headings; only the last column gives way when the terminal is narrow."""
-    cells = [[line(cell) for cell in row] for row in rows]
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for at, column in enumerate(columns[:-1]):
-        widest = max([len(column), *(len(row[at]) for row in cells)])
-        shown.add_column(column, no_wrap=True, min_width=min(widest, WIDEST))
-    shown.add_column(columns[-1], no_wrap=True, overflow="ellipsis")
-    for row in cells:
-        shown.add_row(*(Text(cell) for cell in row))
-    return shown
+class Grid:
+    """Rows under headings, one line each, cut off at the terminal's edge: the last column gives way first."""
+
+    def __init__(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        self._rows = [list(columns), *([line(cell) for cell in row] for row in rows)]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the lines; rich calls it."""
+        columns = range(len(self._rows[0]))
+        widths = [max(Text(row[at]).cell_len for row in self._rows) for at in columns]
+        for number, row in enumerate(self._rows):
+            cells = [Text(cell) for cell in row]
+            for cell, width in zip(cells[:-1], widths, strict=False):
+                cell.truncate(width, pad=True)
+            shown = Text(GAP, style="").join(cells)
+            shown.style = "bold" if number == 0 else ""
+            shown.rstrip()
+            shown.truncate(options.max_width, overflow="ellipsis")
+            yield shown

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from motherharness.errors import HarnessError
-from motherharness.tables import grid
+from motherharness.tables import Grid
 from motherharness.text import safe
 
 FAILED = 1
@@ -61,7 +61,7 @@ def note(*parts: object, style: str = "dim") -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under headings; what does not fit into a terminal is cut off in the last column."""
-    stdout.print(grid(columns, rows))
+    stdout.print(Grid(columns, rows))
 
 
 def as_dict(message: Message) -> dict[str, Any]:

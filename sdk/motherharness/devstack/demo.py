@@ -23,7 +23,7 @@ from motherharness.devstack.scenario import CURL, QUERY, RM, make_repository, pl
 from motherharness.devstack.stack import Stack
 from motherharness.errors import HarnessError
 from motherharness.structs import from_struct
-from motherharness.tables import grid
+from motherharness.tables import Grid
 from motherharness.text import safe
 
 T = TypeVar("T")
@@ -144,7 +144,7 @@ async def plan_and_start(alice: Client, narrator: Narrator) -> run_pb2.Run:
         inputs = from_struct(step.inputs)
         what = inputs.get("command") or f"{inputs.get('operation')} {inputs.get('path')}"
         rows.append((step.id, step.agent, step.risk.level, ", ".join(step.depends_on), what))
-    narrator.console.print(grid(("STEP", "AGENT", "RISK", "AFTER", "WHAT"), rows))
+    narrator.console.print(Grid(("STEP", "AGENT", "RISK", "AFTER", "WHAT"), rows))
     narrator.claim("the task has seven steps", len(task.plan.steps) == 7, len(task.plan.steps))
     narrator.claim("each was assessed before the task was stored", all(s.risk.level for s in task.plan.steps))
     run = await alice.start_run(task.id, request_id=f"demo-{task.id}")
@@ -216,7 +216,7 @@ async def tell_history(alice: Client, run: run_pb2.Run, narrator: Narrator) -> l
         name = run_pb2.EventType.Name(event.type).removeprefix("EVENT_TYPE_").lower()
         data = ", ".join(f"{key}={value}" for key, value in from_struct(event.data).items())
         rows.append((event.sequence, name, event.step_id, data))
-    narrator.console.print(grid(("#", "EVENT", "STEP", "DATA"), rows))
+    narrator.console.print(Grid(("#", "EVENT", "STEP", "DATA"), rows))
     gapless = [event.sequence for event in events] == list(range(1, len(events) + 1))
     narrator.claim("the events are numbered without a gap", gapless)
     outcomes = [event.step_id for event in events if event.type == run_pb2.EVENT_TYPE_STEP_COMPLETED]

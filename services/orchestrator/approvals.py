@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.approval.v1 import approval_pb2 as apb
@@ -13,6 +13,9 @@ from services.orchestrator.engine.commands import Decided
 from services.orchestrator.engine.model import GateKind, Run, Spec
 from services.orchestrator.plan import approval_type_value, environment_value
 from services.orchestrator.values import to_struct
+
+MAX_CALL_BYTES = 2 * 1024 * 1024
+"""Questions of one call: half of what a message may have by default, for the answers show what was asked."""
 
 STATES = {
     apb.APPROVAL_STATE_APPROVED: "approved",
@@ -87,6 +90,22 @@ def approval_item(run: Run, step_id: str) -> Owed:
         attempt=attempt,
     )
     return Owed(run.header.run_id, step_id, attempt, item)
+
+
+def batches(owed: Sequence[Owed]) -> Iterator[list[Owed]]:
+    """Split questions into calls that a message has room for; one that is larger goes alone."""
+    batch: list[Owed] = []
+    size = 0
+    for entry in owed:
+        # Tag and length of the item in the request take a few bytes of their own.
+        needed = entry.item.ByteSize() + 8
+        if batch and size + needed > MAX_CALL_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(entry)
+        size += needed
+    if batch:
+        yield batch
 
 
 def proposal_item(

@@ -22,6 +22,7 @@ from services.orchestrator.approvals import (
     Owed,
     answer_of,
     approval_item,
+    batches,
     decided,
 )
 from services.orchestrator.engine.commands import Command, GateAnswered
@@ -42,6 +43,8 @@ SCAN_S = 1.0
 RECHECK_MS = 30_000
 """Between two look-ups of a waiting approval; the stream is what makes decisions fast, this is for its gaps."""
 BATCH = 100
+_NEVER = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED})
+"""What a question alone is refused with however often it is asked: its content, or its size."""
 
 
 class Gates:
@@ -98,10 +101,9 @@ class Gates:
                 log.warning("approval service not reached; trying again", error=_short(error))
 
     async def _make(self, calls: list[tuple[str, str]]) -> None:
-        for run_id, step_id in calls:
-            if not step_id:
-                await self._stub.WithdrawApprovals(apb.WithdrawApprovalsRequest(run_id=run_id), timeout=CALL_TIMEOUT_S)
-                await self._schedule.call_done(run_id, "")
+        for run_id in [run_id for run_id, step_id in calls if not step_id]:
+            await self._stub.WithdrawApprovals(apb.WithdrawApprovalsRequest(run_id=run_id), timeout=CALL_TIMEOUT_S)
+            await self._schedule.call_done(run_id, "")
         owed: list[Owed] = []
         runs = {run_id: await self._executor.get(run_id) for run_id in {r for r, step_id in calls if step_id}}
         for run_id, step_id in calls:
@@ -112,28 +114,29 @@ class Gates:
                 await self._schedule.call_done(run_id, step_id)
                 continue
             owed.append(approval_item(run, step_id))
-        if not owed:
-            return
-        response = await self._stub.RequestApprovals(
-            apb.RequestApprovalsRequest(items=[entry.item for entry in owed]), timeout=CALL_TIMEOUT_S
-        )
-        commands: list[tuple[str, Command]] = []
-        for entry, result in zip(owed, response.results, strict=True):
-            if result.error_reason:
-                message = f"{result.error_reason}: {result.error_message}"
-                commands.append((entry.run_id, GateAnswered(entry.step_id, entry.attempt, "deny", "", message)))
-                continue
-            approval = result.approval
-            outcome = answer_of(approval)
-            commands.append(
-                (
-                    entry.run_id,
-                    GateAnswered(entry.step_id, entry.attempt, outcome, approval.id, approval.policy_reason),
-                )
+        for batch in batches(owed):
+            await self._ask(batch)
+
+    async def _ask(self, owed: Sequence[Owed]) -> None:
+        """Ask about steps and carry the answers to their runs. One that cannot be asked about holds up no other."""
+        try:
+            response = await self._stub.RequestApprovals(
+                apb.RequestApprovalsRequest(items=[entry.item for entry in owed]), timeout=CALL_TIMEOUT_S
             )
-            if outcome == "human" and approval.state != apb.APPROVAL_STATE_PENDING:
-                commands.append((entry.run_id, decided(entry.step_id, approval)))
-        await self._executor.submit_all(commands)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                raise
+            if len(owed) > 1:
+                for entry in owed:
+                    await self._ask([entry])
+                return
+            (entry,) = owed
+            log.warning("approval not asked for", run_id=entry.run_id, step_id=entry.step_id, error=_short(error))
+            if error.code() in _NEVER:
+                deny = GateAnswered(entry.step_id, entry.attempt, "deny", "", f"cannot be asked about: {_short(error)}")
+                await self._executor.submit(entry.run_id, deny)
+            return
+        await self._executor.submit_all(_answers(owed, response.results))
 
     async def watch(self) -> None:
         """Follow decisions until cancelled, from where the last process stopped."""
@@ -181,6 +184,22 @@ class Gates:
                 await self._executor.submit(run_id, decided(timer.step_id, response.approval))
             else:
                 await self._schedule.postpone(run_id, timer, self._clock.now_ms() + RECHECK_MS)
+
+
+def _answers(owed: Sequence[Owed], results: Sequence[apb.RequestedApproval]) -> list[tuple[str, Command]]:
+    commands: list[tuple[str, Command]] = []
+    for entry, result in zip(owed, results, strict=True):
+        if result.error_reason:
+            message = f"{result.error_reason}: {result.error_message}"
+            commands.append((entry.run_id, GateAnswered(entry.step_id, entry.attempt, "deny", "", message)))
+            continue
+        approval = result.approval
+        outcome = answer_of(approval)
+        answered = GateAnswered(entry.step_id, entry.attempt, outcome, approval.id, approval.policy_reason)
+        commands.append((entry.run_id, answered))
+        if outcome == "human" and approval.state != apb.APPROVAL_STATE_PENDING:
+            commands.append((entry.run_id, decided(entry.step_id, approval)))
+    return commands
 
 
 def _short(error: BaseException) -> str:

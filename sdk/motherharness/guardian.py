@@ -16,13 +16,13 @@ import sys
 
 
 class Guardian:
-    """The owner's end of the pipe; starts the process with the first group."""
+    """The owner's end of the pipe."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def started(self, group: int) -> None:
-        """Say that a process group runs."""
+    def ready(self) -> None:
+        """Start the guardian if it does not run: do so before the first group, for starting it takes a moment."""
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", __file__],
@@ -32,6 +32,10 @@ class Guardian:
                 env={},
                 start_new_session=True,
             )
+
+    def started(self, group: int) -> None:
+        """Say that a process group runs. An owner killed between starting a group and saying so leaves it running."""
+        self.ready()
         self._tell(f"+{group}\n")
 
     def ended(self, group: int) -> None:

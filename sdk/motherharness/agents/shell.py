@@ -100,6 +100,7 @@ class ShellAgent:
             out, err = Pipe(loop, stdout), Pipe(loop, stderr)
             pipes.callback(out.close)
             pipes.callback(err.close)
+            self._guardian.ready()
             try:
                 process = await asyncio.create_subprocess_exec(
                     *argv,

@@ -148,7 +148,8 @@ def test_commands_end_with_a_worker_that_is_killed(tmp_path: Path) -> None:
         "from harness.common.v1.action_pb2 import Action, CommandAction\n"
         "from motherharness.agents.shell import ShellAgent\n"
         f"agent = ShellAgent(pathlib.Path({str(tmp_path)!r}))\n"
-        "script = \"trap '' TERM HUP; sleep 60 & echo $! > child; echo $$ > pid; wait\"\n"
+        # The pause gives the worker the moment between starting a command and telling its guardian.
+        "script = \"trap '' TERM HUP; sleep 60 & echo $! > child; sleep 1; echo $$ > pid; wait\"\n"
         "asyncio.run(agent.run([Action(command=CommandAction(script=script))]))\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path) as worker:

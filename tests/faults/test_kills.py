@@ -206,8 +206,9 @@ async def test_runs_survive_kills(stack: Stack) -> None:
                 await next(task for task in busy if task.done())
             await killing
             workload.stopping = True
-            async with asyncio.timeout(PATIENCE):
-                await asyncio.gather(*busy)
+            await asyncio.wait(busy, timeout=PATIENCE)
+            assert all(task.done() for task in busy), await stuck(workload)
+            await asyncio.gather(*busy)
         finally:
             for task in (killing, *busy):
                 task.cancel()
@@ -219,6 +220,17 @@ async def test_runs_survive_kills(stack: Stack) -> None:
         assert all(faults.done[victim] for victim in VICTIMS)
     assert stack.failed() == []
     assert unexpected(stack) == []
+
+
+async def stuck(workload: Workload) -> str:
+    """Say which runs have not ended, and where they are."""
+    found = []
+    for carried in workload.runs:
+        run = await workload.alice.get_run(carried.run_id)
+        if run.status != run_pb2.RUN_STATUS_TERMINATED:
+            last = [name(event) async for event in workload.alice.list_events(carried.run_id)][-3:]
+            found.append(f"{carried.key} {run.id}: {statuses(run)}, last {last}")
+    return "\n".join(["runs that never ended:", *found])
 
 
 async def check_all(workload: Workload) -> dict[str, int]:

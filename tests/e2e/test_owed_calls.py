@@ -25,14 +25,12 @@ async def test_results_that_no_message_carries_together_are_all_assessed() -> No
             run = await start(alice, [{"id": f"s{i}", "agent": "researcher"} for i in range(STEPS)])
             stack.kill("approval")
             working = asyncio.create_task(worker.run())
-            while await _proposed(alice, run.id) < STEPS:
-                await asyncio.sleep(0.2)
+            proposed = 0
+            async for event in alice.watch_run(run.id):
+                proposed += event.type == run_pb2.EVENT_TYPE_STEP_PROPOSED
+                if proposed == STEPS:
+                    break
             stack.launch("approval")
             assert reason(await end(alice, run.id)) == "COMPLETED"
             worker.stop()
             await working
-
-
-async def _proposed(client: Client, run_id: str) -> int:
-    run = await client.get_run(run_id)
-    return sum(step.status == run_pb2.STEP_STATUS_PROPOSED for step in run.steps)

@@ -28,6 +28,8 @@ MAX_RESULT_BYTES = 256 * 1024
 """A step's result as JSON, as the contract says."""
 MAX_RECORD_BYTES = 64 * 1024
 """A performed proposal's result as JSON, as the contract says."""
+MAX_LEASE_BYTES = 3 * 1024 * 1024
+"""All leases of one answer: a message has 4 MiB by default, and reports are answered in the same one."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -66,7 +68,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         granted = await self._leasing.lease(
             request.worker_id, request.agents, request.max_steps or 1, wait_s, draining()
         )
-        return pb.LeaseStepsResponse(leases=self._leases(granted))
+        return pb.LeaseStepsResponse(leases=await self._leases(granted))
 
     async def HeartbeatSteps(
         self,
@@ -94,7 +96,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             granted = await self._leasing.lease(
                 request.worker_id, request.lease.agents, request.lease.max_steps, 0.0, draining()
             )
-        return pb.ReportStepsResponse(results=results, leases=self._leases(granted))
+        return pb.ReportStepsResponse(results=results, leases=await self._leases(granted))
 
     async def ProposeActions(
         self,
@@ -185,10 +187,28 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         except NotFound:
             return Reply("LEASE_LOST")
 
-    def _leases(self, granted: Iterable[Granted]) -> Sequence[pb.StepLease]:
+    async def _leases(self, granted: Iterable[Granted]) -> Sequence[pb.StepLease]:
+        """Return what a message has room for; the rest is given back, and what never fits fails."""
         expires = Timestamp()
         expires.FromMilliseconds(self._clock.now_ms() + self._leasing.lease_ms)
-        return [_lease(entry, expires, self._leasing.lease_ms) for entry in granted]
+        leases: list[pb.StepLease] = []
+        returned: list[tuple[str, Command]] = []
+        size = 0
+        for entry in granted:
+            lease = _lease(entry, expires, self._leasing.lease_ms)
+            run_id, step_id, attempt = entry.header.run_id, entry.spec.id, entry.step.attempt
+            needed = lease.ByteSize()
+            if needed > MAX_LEASE_BYTES:
+                message = f"its inputs and the results it depends on take {needed} bytes; at most {MAX_LEASE_BYTES} fit"
+                returned.append((run_id, Fail(step_id, attempt, "LEASE_TOO_LARGE", message, False, 0.0)))
+            elif size + needed > MAX_LEASE_BYTES:
+                returned.append((run_id, Release(step_id, attempt, "the message to the worker was full")))
+            else:
+                leases.append(lease)
+                size += needed
+        if returned:
+            await self._executor.submit_all(returned)
+        return leases
 
 
 def _known_run(run_id: str) -> None:

@@ -24,9 +24,10 @@ _PLAIN = re.compile(r"[\w./:,=@%+-]+(?: +[\w./:,=@%+-]+)*")
 
 
 def types_of(action: risk.Action, explicit: str) -> frozenset[str]:
-    """The types of effect an action has; empty for reading and listing. An explicit type wins."""
-    if explicit:
-        return frozenset({explicit})
+    """The types of effect an action has; empty for reading and listing.
+
+    An explicit type adds to what the action itself is, for whoever asks names it: it must not open what policy closes.
+    """
     match action:
         case risk.Command():
             inferred = "" if _only_looks(action) else CODE_EXECUTION
@@ -44,7 +45,7 @@ def types_of(action: risk.Action, explicit: str) -> frozenset[str]:
             inferred = infer_type(description, bool(commands_in(description)))
         case risk.StepResult():
             inferred = ""
-    return frozenset({inferred} - {""})
+    return frozenset({inferred, explicit} - {""})
 
 
 def _only_looks(command: risk.Command) -> bool:

@@ -21,11 +21,13 @@ SENSITIVE, LOCAL, FETCHED, ENCODED, ENVIRONMENT = "sensitive", "local", "fetched
 
 _PRELOAD = frozenset("LD_PRELOAD LD_AUDIT DYLD_INSERT_LIBRARIES DYLD_LIBRARY_PATH".split())
 _RUNS_ITS_VALUE = frozenset(
-    "BASH_ENV ENV PROMPT_COMMAND GIT_SSH_COMMAND GIT_SSH GIT_EXTERNAL_DIFF GIT_PAGER GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_ASKPASS PAGER MANPAGER "
+    "BASH_ENV ENV PROMPT_COMMAND PS4 GIT_SSH_COMMAND GIT_SSH GIT_EXTERNAL_DIFF GIT_PAGER GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_ASKPASS PAGER MANPAGER "
     "EDITOR VISUAL LESSOPEN LESSCLOSE BROWSER SSH_ASKPASS SUDO_ASKPASS SUDO_EDITOR SYSTEMD_EDITOR RSYNC_RSH CVS_RSH FCEDIT PSQL_EDITOR".split()
 )
 _HISTORY_OFF = {"HISTFILE": ("/dev/null", ""), "HISTSIZE": ("0",), "HISTFILESIZE": ("0",), "SAVEHIST": ("0",)}
 _SOCKET = re.compile(r"^/dev/(?:tcp|udp)/")
+# Settings of Git and make that name programs to run, without a word of it on the command line.
+_HIDDEN_SETTINGS = re.compile(r"^(?:GIT_CONFIG(?:_\w+)?|GIT_EXEC_PATH|GIT_PROXY_COMMAND|GIT_TEMPLATE_DIR|MAKEFILES)$")
 _STARTUP_VARIABLES = re.compile(r"^(?:PERL5OPT|PERL5DB|RUBYOPT|NODE_OPTIONS|PYTHONSTARTUP|PYTHONINSPECT|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS)$")
 
 # Programs that pass on what they read, changed or not.
@@ -52,6 +54,12 @@ def check_assignment(walker: Walker, name: str, value: Value) -> None:
             walker.flag("persistence.shell-hook", scoring.MEDIUM, f"{name} runs code in every shell.", f"{name}={value.text}")
         if HIDDEN not in value.text:
             walker.run_text(value.text)
+    elif name.startswith("BASH_FUNC_"):
+        # bash imports such a variable as a function, which then runs under the name of any program.
+        walker.flag("persistence.shell-hook", scoring.HIGH, f"{name} replaces a program by shell code.", f"{name}={value.text}")
+    elif _HIDDEN_SETTINGS.match(name) or (name in ("MAKEFLAGS", "GNUMAKEFLAGS") and "eval" in value.text):
+        if value.text not in ("/dev/null", ""):
+            walker.flag("escape.hidden-setting", scoring.MEDIUM, f"{name} can make the program run other programs.", f"{name}={value.text}")
     elif _STARTUP_VARIABLES.match(name) and re.search(r"(?:-e|-M|-r|-d|--require|--import|--eval|agent|/|BEGIN)", value.text):
         walker.flag("persistence.interpreter-hook", scoring.MEDIUM, f"{name} makes an interpreter run more code.", f"{name}={value.text}")
 

@@ -8,7 +8,7 @@ from harness.common.v1 import action_pb2
 from services.approval import risk
 from services.approval.judge import judge
 from services.approval.lifecycle import Outcome
-from services.approval.policy import DEFAULTS
+from services.approval.policy import DEFAULTS, Policy
 from services.runtime.digest import digest_of
 
 DEVELOPMENT = DEFAULTS["development"]
@@ -53,6 +53,27 @@ def test_an_explicit_demand_always_asks(environment: str) -> None:
 def test_an_explicit_type_wins() -> None:
     judged = judge([command("make")], risk.Context(approval_type="git_push"), DEVELOPMENT, require_approval=False)
     assert judged.approval_type == "git_push"
+
+
+def test_an_explicit_type_does_not_hide_what_the_action_is() -> None:
+    push = action_pb2.Action(git_push=action_pb2.GitPushAction(remote="origin"))
+    policy = Policy(enabled=True, max_level=risk.Level.HIGH, allowed_types=frozenset({"file_write"}))
+    judged = judge([push], risk.Context(approval_type="file_write"), policy, require_approval=False)
+    assert judged.verdict.outcome is Outcome.HUMAN
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"BASH_FUNC_ls%%": "() { rm -rf build; }"},
+        {"PS4": "$(rm -rf build)", "SHELLOPTS": "xtrace"},
+        {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.fsmonitor", "GIT_CONFIG_VALUE_0": "rm -rf build"},
+        {"MAKEFLAGS": "--eval=$(shell rm -rf build)"},
+    ],
+)
+def test_variables_that_make_a_harmless_command_run_others_ask(env: dict[str, str]) -> None:
+    listing = action_pb2.Action(command=action_pb2.CommandAction(script="ls", env=env))
+    assert judge([listing], risk.Context(), DEVELOPMENT, require_approval=False).verdict.outcome is Outcome.HUMAN
 
 
 def test_the_type_that_reaches_furthest_names_a_list() -> None:

@@ -43,6 +43,8 @@ SCAN_S = 1.0
 RECHECK_MS = 30_000
 """Between two look-ups of a waiting approval; the stream is what makes decisions fast, this is for its gaps."""
 BATCH = 100
+_AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+"""What says that the service, not the question, is at fault."""
 _NEVER = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED})
 """What a question alone is refused with however often it is asked: its content, or its size."""
 
@@ -179,6 +181,8 @@ class Gates:
                 )
             except grpc.aio.AioRpcError as error:
                 log.warning("approval not read; trying again", error=_short(error))
+                if error.code() in _AWAY:
+                    return  # for the others too: they are looked up when their timers are taken again
                 continue
             if response.approval.state in STATES:
                 await self._executor.submit(run_id, decided(timer.step_id, response.approval))

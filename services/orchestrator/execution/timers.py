@@ -27,6 +27,7 @@ class Timers:
         self._schedule = schedule
         self._executor = executor
         self._gates = gates
+        self._checking: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Fire timers until cancelled."""
@@ -41,15 +42,25 @@ class Timers:
             await asyncio.sleep(PERIOD_S)
 
     async def fire(self, due: list[tuple[str, Timer]]) -> None:
-        """Act on timers that were taken."""
+        """Act on timers that were taken.
+
+        Approvals are looked up beside the rest: a service that hangs must not hold up leases, deadlines and backoffs.
+        What comes due while a look-up is under way is taken again later.
+        """
         gates = [(run_id, timer) for run_id, timer in due if timer.kind == "gate"]
         others = [(run_id, timer) for run_id, timer in due if timer.kind != "gate"]
-        results = await asyncio.gather(
-            self._gates.check(gates), *(self._fire(run_id, timer) for run_id, timer in others)
-        )
-        stale = [entry for entry, kept in zip(others, results[1:], strict=True) if not kept]
+        if gates and (self._checking is None or self._checking.done()):
+            self._checking = asyncio.create_task(self._check(gates))
+        results = await asyncio.gather(*(self._fire(run_id, timer) for run_id, timer in others))
+        stale = [entry for entry, kept in zip(others, results, strict=True) if not kept]
         if stale:
             await self._schedule.drop_timers(stale)
+
+    async def _check(self, gates: list[tuple[str, Timer]]) -> None:
+        try:
+            await self._gates.check(gates)
+        except Exception:  # the timers stay, and are looked at again
+            log.exception("approvals not looked up; trying again")
 
     async def _fire(self, run_id: str, timer: Timer) -> bool:
         try:

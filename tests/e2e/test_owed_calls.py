@@ -61,3 +61,12 @@ async def test_deadlines_are_kept_while_the_approval_service_hangs() -> None:
             finally:
                 os.kill(stack.pid("approval"), signal.SIGCONT)
                 working.cancel()
+
+
+async def test_an_approval_that_was_lost_ends_the_run() -> None:
+    with Stack() as stack:
+        async with Client(stack.connection("alice")) as alice, asyncio.timeout(60):
+            run = await start(alice, [shell("clean", "rm -rf build")])
+            await until(alice, run.id, "RUN_WAITING_APPROVAL")
+            stack.lose_keys("approval")
+            assert reason(await end(alice, run.id)) == "APPROVAL_TIMEOUT"

@@ -25,7 +25,7 @@ from services.orchestrator.approvals import (
     batches,
     decided,
 )
-from services.orchestrator.engine.commands import Command, GateAnswered
+from services.orchestrator.engine.commands import Command, Decided, GateAnswered
 from services.orchestrator.engine.decide import Decision, Timer
 from services.orchestrator.engine.model import StepStatus
 from services.orchestrator.execution.clock import RedisClock
@@ -180,6 +180,11 @@ class Gates:
                     apb.GetApprovalRequest(approval_id=step.gate.approval_id), timeout=CALL_TIMEOUT_S
                 )
             except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.NOT_FOUND:
+                    # Lost with the data of the approval service: nobody can decide it any more.
+                    gone = Decided(timer.step_id, step.gate.approval_id, "expired", "the system", "it no longer exists")
+                    await self._executor.submit(run_id, gone)
+                    continue
                 log.warning("approval not read; trying again", error=_short(error))
                 if error.code() in _AWAY:
                     return  # for the others too: they are looked up when their timers are taken again

@@ -111,7 +111,9 @@ class FilesAgent:
             for name in names[:MAX_ENTRIES]:
                 with contextlib.suppress(FileNotFoundError):
                     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                    entries.append({"name": name, "type": _type(status.st_mode), "size": status.st_size})
+                    # A name need not be UTF-8, a result must be.
+                    shown = os.fsencode(name).decode("utf-8", "replace")
+                    entries.append({"name": shown, "type": _type(status.st_mode), "size": status.st_size})
         return {"path": "/".join(parts) or ".", "entries": entries, "truncated": len(names) > MAX_ENTRIES}
 
     def _write(self, write: FileWriteAction) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import structlog
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
 
@@ -79,11 +81,28 @@ class HealthService(health.aio.HealthServicer):  # type: ignore[misc]  # the pac
             await asyncio.sleep(interval)
 
 
+class _Symbols:
+    """The descriptor pool, in which methods are symbols, too: by itself it finds no file for them."""
+
+    def __init__(self) -> None:
+        self._pool = descriptor_pool.Default()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:
+        """The file that declares the symbol. Raises KeyError when none does."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            return self._pool.FindMethodByName(symbol).containing_service.file
+
+
 class ReflectionService(reflection.aio.ReflectionServicer):  # type: ignore[misc]  # the package has no types
     """Answers what the server offers; an idle conversation ends with the drain."""
 
     def __init__(self, names: Sequence[str], draining: asyncio.Event) -> None:
-        super().__init__(service_names=names)
+        super().__init__(service_names=names, pool=_Symbols())
         self._draining = draining
 
     async def ServerReflectionInfo(self, request_iterator: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:

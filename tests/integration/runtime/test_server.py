@@ -137,6 +137,10 @@ async def test_reflection(plain: grpc.aio.Channel) -> None:
     assert {SERVICE, "grpc.health.v1.Health"} <= listed
     await call.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE))
     assert (await call.read()).file_descriptor_response.file_descriptor_proto
+    await call.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol="grpc.health.v1.Health.Check"))
+    assert (await call.read()).file_descriptor_response.file_descriptor_proto, "a method is a symbol, too"
+    await call.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol="grpc.health.v1.Health.Nope"))
+    assert (await call.read()).error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
     await call.done_writing()
 
 

@@ -1,8 +1,8 @@
 """How well the risk assessment tells risky commands from harmless ones, and how fast.
 
-Reads JSONL rows `{"id", "command" | "code" + "language", "risky", "corpus"}` and prints one JSON object a corpus: recall (risky
-rows that would not be approved automatically), recall at HIGH, false positives (harmless rows above LOW), with 95 % Wilson
-intervals, and assessments a second on one core.
+Reads JSONL rows `{"id", "command" | "code" + "language", "risky", "corpus"}` and prints one JSON object a corpus:
+recall (risky rows that would not be approved automatically), recall at HIGH, false positives (harmless rows above LOW),
+with 95 % Wilson intervals, and assessments a second on one core.
 
     .venv/bin/python -m benchmarks.risk --jsonl rows.jsonl [--disputed benchmarks/risk_disputed.json] [--show]
 """
@@ -84,7 +84,11 @@ def main() -> None:
     """Prints the figures of every corpus, and with --show each row that was judged wrongly."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jsonl", type=Path, nargs="+", required=True)
-    parser.add_argument("--disputed", type=Path, help="JSON object: row id to the reason why its label is disputed; these rows are left out")
+    parser.add_argument(
+        "--disputed",
+        type=Path,
+        help="JSON object: row id to the reason why its label is disputed; these rows are left out",
+    )
     parser.add_argument("--show", action="store_true", help="print misses and false alarms by id")
     arguments = parser.parse_args()
     disputed: dict[str, str] = json.loads(arguments.disputed.read_text()) if arguments.disputed else {}
@@ -97,7 +101,17 @@ def main() -> None:
             for row, assessment in wrong:
                 kind = "miss" if row["risky"] else "false_alarm"
                 text = row.get("command") or row.get("code")
-                print(json.dumps({"kind": kind, "id": row["id"], "level": assessment.level.name, "text": text, "factors": [f.id for f in assessment.factors]}))
+                print(
+                    json.dumps(
+                        {
+                            "kind": kind,
+                            "id": row["id"],
+                            "level": assessment.level.name,
+                            "text": text,
+                            "factors": [f.id for f in assessment.factors],
+                        }
+                    )
+                )
 
 
 if __name__ == "__main__":

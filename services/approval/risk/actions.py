@@ -94,14 +94,4 @@ class StepResult:
     result: object = None
 
 
-Action = (
-    Command
-    | FileWrite
-    | FileDelete
-    | CodeExecution
-    | ApiCall
-    | GitPush
-    | WorkflowCreation
-    | StepStart
-    | StepResult
-)
+Action = Command | FileWrite | FileDelete | CodeExecution | ApiCall | GitPush | WorkflowCreation | StepStart | StepResult

@@ -16,7 +16,9 @@ _METADATA = frozenset(
     "169.254.169.254 metadata.google.internal metadata 100.100.100.200 169.254.170.2 fd00:ec2::254 metadata.azure.internal 192.0.0.192 instance-data".split()
 )
 _DESTRUCTIVE = frozenset("delete destroy remove purge drop wipe terminate shutdown reset revoke truncate flush deactivate uninstall".split())
-_MONEY = frozenset("payment payments charge charges billing payout payouts refund refunds transfer transfers invoice invoices checkout subscriptions withdraw withdrawals purchase".split())
+_MONEY = frozenset(
+    "payment payments charge charges billing payout payouts refund refunds transfer transfers invoice invoices checkout subscriptions withdraw withdrawals purchase".split()
+)
 _RIGHTS = frozenset("admin permissions roles users tokens keys credentials secrets webhooks hooks collaborators acl policies".split())
 _DROP_SITES = re.compile(
     r"(?i)(?:^|\.)(?:pastebin\.com|paste\.ee|hastebin\.com|transfer\.sh|file\.io|0x0\.st|ix\.io|termbin\.com|webhook\.site|requestbin\.\w+|pipedream\.net|ngrok(?:-free)?\.(?:io|app)"
@@ -58,9 +60,7 @@ def canonical_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
     return ipaddress.IPv4Address(value)
 
 
-def assess_request(
-    method: str, url: str, headers: Mapping[str, str], body: str | None, *, command: bool = False
-) -> list[Factor]:
+def assess_request(method: str, url: str, headers: Mapping[str, str], body: str | None, *, command: bool = False) -> list[Factor]:
     """Factors of one request. `command` is for a request made by a shell command, whose body is assessed with the command."""
     factors: list[Factor] = []
     address = url if "://" in url else f"http://{url}"
@@ -77,7 +77,15 @@ def assess_request(
     ip = canonical_address(host)
     local = host in ("localhost", "") or host.endswith((".localhost", ".test")) or (ip is not None and ip.is_loopback)
     if host in _METADATA or (ip is not None and (str(ip) in _METADATA or ip.is_link_local)):
-        factors.append(_factor("api.metadata", HIGH, "Reads the machine's cloud credentials from its metadata service.", url, "Use the credentials that were given to the agent."))
+        factors.append(
+            _factor(
+                "api.metadata",
+                HIGH,
+                "Reads the machine's cloud credentials from its metadata service.",
+                url,
+                "Use the credentials that were given to the agent.",
+            )
+        )
     elif ip is not None and str(ip) != host and not local:
         factors.append(_factor("api.odd-address", SERIOUS, f"Hides the address {ip}.", url))
     elif ip is not None and ip.is_private and not local:
@@ -85,7 +93,9 @@ def assess_request(
     if _DROP_SITES.search(host) or "discord.com/api/webhooks" in url:
         factors.append(_factor("api.drop-site", SERIOUS if method != "GET" else MEDIUM, "Talks to a service that is used to hand data over.", url))
     if parts.password:
-        factors.append(_factor("secret.url-password", SERIOUS, "A password is part of the address.", url, "Send it in a header, from a secret store."))
+        factors.append(
+            _factor("secret.url-password", SERIOUS, "A password is part of the address.", url, "Send it in a header, from a secret store.")
+        )
     if HIDDEN in host:
         factors.append(_factor("api.hidden-host", MINOR, "Where it goes is not known before it runs.", url.replace(HIDDEN, "…")))
     if scheme == "http" and not local and not (command and method == "GET" and not headers):

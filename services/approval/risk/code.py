@@ -26,7 +26,12 @@ LANGUAGES = {
 
 _Row = tuple[str, int, str, str]
 _COMMON: tuple[_Row, ...] = (
-    ("code.reverse-shell", HIGH, r"/dev/tcp/|socket[\s\S]{0,400}(?:dup2|/bin/(?:ba)?sh)|fsockopen[\s\S]{0,200}(?:exec|/bin/)", "Gives a shell to another machine."),
+    (
+        "code.reverse-shell",
+        HIGH,
+        r"/dev/tcp/|socket[\s\S]{0,400}(?:dup2|/bin/(?:ba)?sh)|fsockopen[\s\S]{0,200}(?:exec|/bin/)",
+        "Gives a shell to another machine.",
+    ),
     ("code.metadata", HIGH, r"169\.254\.169\.254|metadata\.google\.internal|100\.100\.100\.200", "Reads the machine's cloud credentials."),
     ("code.miner", HIGH, r"(?i)stratum\+tcp|cryptonight|coinhive", "Mines cryptocurrency."),
 )
@@ -131,7 +136,19 @@ _STARTED = re.compile(
 )
 _BACKQUOTED = re.compile(r"`([^`\n]{1,2000})`")
 _QUOTED = re.compile(r"(['\"`])((?:/|~/|\.{0,2}/|\.)[\w./~*-]{2,200})\1")
-_LINE_COMMENT = {"javascript": "//", "go": "//", "java": "//", "c": "//", "rust": "//", "php": "//", "ruby": "#", "perl": "#", "r": "#", "lua": "--", "powershell": "#"}
+_LINE_COMMENT = {
+    "javascript": "//",
+    "go": "//",
+    "java": "//",
+    "c": "//",
+    "rust": "//",
+    "php": "//",
+    "ruby": "#",
+    "perl": "#",
+    "r": "#",
+    "lua": "--",
+    "powershell": "#",
+}
 
 
 def assess(language: str, source: str, run_shell: RunShell) -> list[Factor]:
@@ -193,9 +210,24 @@ def mentions(text: str) -> list[Factor]:
 _TELLING = [
     (id, weight, re.compile(pattern), message)
     for id, weight, pattern, message in (
-        ("code.process", SERIOUS, r"\bchild_process\b|\bos\.(?:system|popen|exec[lv]\w*)\s*\(|\bsubprocess\.(?:run|call|Popen|check_\w+|getoutput)|\bexecSync\s*\(|\bspawnSync\s*\(|\bshell_exec\s*\(|\bRuntime\.getRuntime\b|\bProcessBuilder\b|\bexec\.Command\s*\(|\bpty\.spawn\b", "Starts other programs."),
-        ("code.dynamic", SERIOUS, r"(?<![.\w])(?:eval|exec)\s*\(\s*[\w'\"(]|\bnew\s+Function\s*\(|\b__import__\s*\(|\bpickle\.loads?\s*\(|\bmarshal\.loads?\s*\(", "Runs code that is made while it runs."),
-        ("code.delete", SERIOUS, r"\bshutil\.rmtree\s*\(|\bos\.(?:remove|unlink|rmdir|removedirs)\s*\(|\b(?:unlink|rm|rmdir)Sync\s*\(|\bfs\.(?:unlink|rm|rmdir)\s*\(|\brimraf\s*\(|\bFileUtils\.rm\w*|\bos\.RemoveAll\s*\(", "Deletes files."),
+        (
+            "code.process",
+            SERIOUS,
+            r"\bchild_process\b|\bos\.(?:system|popen|exec[lv]\w*)\s*\(|\bsubprocess\.(?:run|call|Popen|check_\w+|getoutput)|\bexecSync\s*\(|\bspawnSync\s*\(|\bshell_exec\s*\(|\bRuntime\.getRuntime\b|\bProcessBuilder\b|\bexec\.Command\s*\(|\bpty\.spawn\b",
+            "Starts other programs.",
+        ),
+        (
+            "code.dynamic",
+            SERIOUS,
+            r"(?<![.\w])(?:eval|exec)\s*\(\s*[\w'\"(]|\bnew\s+Function\s*\(|\b__import__\s*\(|\bpickle\.loads?\s*\(|\bmarshal\.loads?\s*\(",
+            "Runs code that is made while it runs.",
+        ),
+        (
+            "code.delete",
+            SERIOUS,
+            r"\bshutil\.rmtree\s*\(|\bos\.(?:remove|unlink|rmdir|removedirs)\s*\(|\b(?:unlink|rm|rmdir)Sync\s*\(|\bfs\.(?:unlink|rm|rmdir)\s*\(|\brimraf\s*\(|\bFileUtils\.rm\w*|\bos\.RemoveAll\s*\(",
+            "Deletes files.",
+        ),
         ("code.reverse-shell", HIGH, r"/dev/tcp/\d|\bsocket\.socket\s*\([\s\S]{0,400}(?:dup2|/bin/(?:ba)?sh)", "Gives a shell to another machine."),
         ("code.metadata", HIGH, r"169\.254\.169\.254", "Reads the machine's cloud credentials."),
     )

@@ -11,7 +11,7 @@ from services.approval.risk.paths import HIDDEN
 from services.approval.risk.rules import TABLE, check
 from services.approval.risk.rules.databases import as_statement
 from services.approval.risk.shell import Walker, excerpt_of, invocation
-from services.approval.risk.words import NONE, Word
+from services.approval.risk.words import NONE, Value, Word
 from services.approval.risk.wrappers import WRAPPERS, Wrapper, unwrap
 
 _VERSIONED = re.compile(r"^(python|pypy|perl|ruby|node|php|lua|luajit|tclsh|wish|gcc|clang|java|pip|irb|psql|emacs|gdb)-?\d[\d.]*$")
@@ -20,9 +20,7 @@ _TYPED_SHELLS = interpreters.SHELLS
 _PRODUCTION = re.compile(
     r"(?i)^(?:--?(?:env|environment|context|kube-context|profile|stage|workspace|cluster|namespace|project)=)?(?:prod|production)$"
 )
-_PRODUCTION_OPTIONS = frozenset(
-    "--env --environment -e --context --kube-context --profile --stage -n --namespace --workspace -s --cluster".split()
-)
+_PRODUCTION_OPTIONS = frozenset("--env --environment -e --context --kube-context --profile --stage -n --namespace --workspace -s --cluster".split())
 
 
 def canonical(text: str) -> str:
@@ -73,8 +71,14 @@ def _path_of_program(walker: Walker, call: Invocation) -> None:
         return
     taints = walker.file_taint(call.typed)
     if "fetched" in taints or "encoded" in taints:
-        walker.flag("execution.fetched", scoring.HIGH, "Runs a file that was fetched or decoded by the same script.", call.excerpt,
-                    "Fetch it, read it, check its signature, then run it.", call.span)
+        walker.flag(
+            "execution.fetched",
+            scoring.HIGH,
+            "Runs a file that was fetched or decoded by the same script.",
+            call.excerpt,
+            "Fetch it, read it, check its signature, then run it.",
+            call.span,
+        )
     elif (text := walker.file_text(call.typed)) is not None:
         walker.run_text(text)
     elif re.match(r"^/(?:tmp|var/tmp|dev/shm)/", call.typed):
@@ -90,11 +94,17 @@ def _wrapped(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], std
     if name in ("command", "type") and outer.flags & {"-v", "-V"}:
         return Flow(inside.words[0].text if inside.words else None, present=True)
     if wrapper.privilege and not (name == "sudo" and not inside.words and outer.flags & {"-k", "-K", "-V", "-v", "--version"}):
-        walker.flag(f"privilege.{name}", wrapper.privilege, f"Runs with other rights, through {name}.", outer.excerpt,
-                    "Run it as the ordinary user.", outer.span)
+        walker.flag(
+            f"privilege.{name}",
+            wrapper.privilege,
+            f"Runs with other rights, through {name}.",
+            outer.excerpt,
+            "Run it as the ordinary user.",
+            outer.span,
+        )
     for word in inside.assignments:
         key, _, value = word.text.partition("=")
-        flows.check_assignment(walker, key, flows.Value(value, word.taints))
+        flows.check_assignment(walker, key, Value(value, word.taints))
     full = invocation(walker, words, stdin, name)
     if wrapper.sub:
         walker.add(*TABLE.apply(full))
@@ -109,9 +119,7 @@ def _wrapped(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], std
         walker.privileged = before
 
 
-def _inner(
-    walker: Walker, name: str, wrapper: Wrapper, words: list[Word], scripts: list[Word], outer: Invocation, stdin: Flow
-) -> Flow:
+def _inner(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], scripts: list[Word], outer: Invocation, stdin: Flow) -> Flow:
     flow = Flow(taints=stdin.taints, present=True)
     for script in scripts:
         flow = interpreters.shell_text(walker, script, stdin)
@@ -130,7 +138,7 @@ def _inner(
             walker.flag("privilege.shell", scoring.SERIOUS, "Opens a shell with other rights.", outer.excerpt, span=outer.span)
         return flow
     first = canonical(words[0].text)
-    if name == "watch" and len(words) == 1 or name in ("parallel", "watch", "hyperfine", "entr") and " " in words[0].text:
+    if (name == "watch" and len(words) == 1) or (name in ("parallel", "watch", "hyperfine", "entr") and " " in words[0].text):
         return interpreters.shell_text(walker, Word(" ".join(w.text for w in words), NONE.union(*(w.taints for w in words))), stdin)
     if first in _TYPED_SHELLS and wrapper.container and len(words) == 1:
         walker.flag("execution.container-shell", scoring.NOTE, "Opens a shell inside a container.", outer.excerpt)

@@ -125,14 +125,37 @@ def _content(path: str, content: str, walker: Walker) -> list[Factor]:
     language = _EXTENSIONS.get(path.rpartition(".")[2].lower() if "." in path else "")
     if content.startswith("#!"):
         line = content.split("\n", 1)[0]
-        language = next((lang for word, lang in (("python", "python"), ("node", "javascript"), ("ruby", "ruby"), ("perl", "perl"), ("php", "php")) if word in line), "bash")
+        language = next(
+            (
+                lang
+                for word, lang in (
+                    ("python", "python"),
+                    ("node", "javascript"),
+                    ("ruby", "ruby"),
+                    ("perl", "perl"),
+                    ("php", "php"),
+                )
+                if word in line
+            ),
+            "bash",
+        )
     if language is None or len(content) > 200_000:
         return factors
     inner = Walker(walker.context, dispatch, walker.cwd)
     found = [*code.assess(language, content, inner.run_text), *inner.factors]
     for factor in found:
         if factor.weight >= HIGH:
-            factors.append(Factor(f"content.{factor.id}", factor.category, f"Writes a script that, when run: {factor.message}", MEDIUM, factor.excerpt, None, factor.safer_alternative))
+            factors.append(
+                Factor(
+                    f"content.{factor.id}",
+                    factor.category,
+                    f"Writes a script that, when run: {factor.message}",
+                    MEDIUM,
+                    factor.excerpt,
+                    None,
+                    factor.safer_alternative,
+                )
+            )
     return factors
 
 
@@ -159,8 +182,21 @@ def _file_delete(action: FileDelete, context: Context) -> list[Factor]:
         factors.append(found)
     weight, what = (SERIOUS, "Removes a folder with everything in it.") if action.recursive else (MEDIUM, "Removes a file.")
     if action.recursive and (paths.is_root(action.path) or paths.normalised(action.path) in (".", "..", "*")):
-        weight, what = (CRITICAL, "Removes the system or a person's files.") if paths.is_root(action.path) else (HIGH, "Removes everything in the working directory.")
-    factors.append(Factor("destruction.delete", "destruction", what, weight, excerpt=action.path[:200], safer_alternative="Move it aside."))
+        weight, what = (
+            (CRITICAL, "Removes the system or a person's files.")
+            if paths.is_root(action.path)
+            else (HIGH, "Removes everything in the working directory.")
+        )
+    factors.append(
+        Factor(
+            "destruction.delete",
+            "destruction",
+            what,
+            weight,
+            excerpt=action.path[:200],
+            safer_alternative="Move it aside.",
+        )
+    )
     return factors
 
 
@@ -171,19 +207,54 @@ def _api_call(action: ApiCall) -> list[Factor]:
             return [refusal]
     if not action.url.strip():
         return [normalise.unreadable("empty", "There is no address.")]
-    base = Factor("change.api-call", "change", "Calls an API.", scoring.TYPE_BASE["api_call"], excerpt=secrets.redact(f"{action.method} {action.url}")[:200])
-    return [base, *api.assess_request(action.method, action.url, action.headers, body), *normalise.suspicious(action.url)]
+    base = Factor(
+        "change.api-call",
+        "change",
+        "Calls an API.",
+        scoring.TYPE_BASE["api_call"],
+        excerpt=secrets.redact(f"{action.method} {action.url}")[:200],
+    )
+    return [
+        base,
+        *api.assess_request(action.method, action.url, action.headers, body),
+        *normalise.suspicious(action.url),
+    ]
 
 
 def _git_push(action: GitPush) -> list[Factor]:
-    factors = [*_text(f"{action.remote} {action.refspec}"), Factor("change.git-push", "change", "Publishes commits.", scoring.TYPE_BASE["git_push"], excerpt=f"{secrets.redact(action.remote)} {action.refspec}"[:200])]
+    factors = [
+        *_text(f"{action.remote} {action.refspec}"),
+        Factor(
+            "change.git-push",
+            "change",
+            "Publishes commits.",
+            scoring.TYPE_BASE["git_push"],
+            excerpt=f"{secrets.redact(action.remote)} {action.refspec}"[:200],
+        ),
+    ]
     if action.force or action.refspec.startswith("+"):
-        factors.append(Factor("history.force-push", "history", "Overwrites history that others have.", HIGH, safer_alternative="Push to a new branch."))
+        factors.append(
+            Factor(
+                "history.force-push",
+                "history",
+                "Overwrites history that others have.",
+                HIGH,
+                safer_alternative="Push to a new branch.",
+            )
+        )
     if action.refspec.startswith(":"):
         factors.append(Factor("history.remote-delete", "history", "Removes a branch or tag from the remote.", HIGH))
     target = action.refspec.rpartition(":")[2].removeprefix("refs/heads/").removeprefix("+")
     if target in ("main", "master", "production", "release", "prod", "trunk"):
-        factors.append(Factor("history.shared-branch", "history", f"Changes {target}, which others build on.", MINOR, safer_alternative="Open a pull request."))
+        factors.append(
+            Factor(
+                "history.shared-branch",
+                "history",
+                f"Changes {target}, which others build on.",
+                MINOR,
+                safer_alternative="Open a pull request.",
+            )
+        )
     if action.remote.startswith(("ext::", "-")) or action.refspec.startswith("-"):
         factors.append(Factor("escape.git", "escape", "The remote is a command, or an option.", HIGH))
     return factors
@@ -193,7 +264,16 @@ def _workflow(action: WorkflowCreation, context: Context) -> list[Factor]:
     text = f"{action.name}\n{action.definition}"
     if refusal := normalise.refusal(text):
         return [refusal]
-    factors = [*_text(text), Factor("change.workflow", "change", "Stores an automation that runs later, without anybody looking.", scoring.TYPE_BASE["workflow_creation"], excerpt=action.name[:200])]
+    factors = [
+        *_text(text),
+        Factor(
+            "change.workflow",
+            "change",
+            "Stores an automation that runs later, without anybody looking.",
+            scoring.TYPE_BASE["workflow_creation"],
+            excerpt=action.name[:200],
+        ),
+    ]
     try:
         parsed: object = json.loads(action.definition)
     except (ValueError, RecursionError):
@@ -216,7 +296,9 @@ def _run_blocks(definition: str) -> list[str]:
             blocks.append(value.strip("\"'"))
             continue
         block: list[str] = []
-        while index < len(lines) and (not lines[index].strip() or len(lines[index]) - len(lines[index].lstrip()) >= indent + (0 if lines[index].lstrip().startswith("-") else 1)):
+        while index < len(lines) and (
+            not lines[index].strip() or len(lines[index]) - len(lines[index].lstrip()) >= indent + (0 if lines[index].lstrip().startswith("-") else 1)
+        ):
             block.append(re.sub(r"^\s*-\s+", "", lines[index]).strip("\r") if not value else lines[index].strip("\r"))
             index += 1
         blocks.append("\n".join(line.strip() for line in block))
@@ -233,7 +315,8 @@ def _step_start(action: StepStart, context: Context) -> list[Factor]:
         return [refusal]
     reading = prose.read(action.description)
     factors = [*reading.factors, *normalise.suspicious(action.description), *_agent(action.agent or context.agent)]
-    kind = action.approval_type or context.approval_type or reading.approval_type
+    # A command that the text names is judged by what it does: an inferred type would only count the same thing twice.
+    kind = action.approval_type or context.approval_type or ("" if reading.commands else reading.approval_type)
     if kind in scoring.TYPE_BASE:
         factors.append(Factor(f"type.{kind}", "type", f"A step of type {kind}.", scoring.TYPE_BASE[kind]))
 
@@ -290,4 +373,3 @@ def _value(found: nested.Found, walker: Walker, context: Context, files: set[str
             for command in prose.commands_in(text)[:50] if "`" in text else []:
                 walker.run_text(command)
     return factors
-

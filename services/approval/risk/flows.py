@@ -38,9 +38,13 @@ FILTERS = frozenset(
 )
 FETCHERS = frozenset("curl wget fetch http https xh lynx w3m links aria2c nc socat ftp tftp scp dig nslookup".split())
 # Programs that only look at whether a file is there, or at its name, size and times.
-LOOKERS = frozenset("ls stat test [ [[ file du find locate realpath readlink basename dirname which tree exa eza lsattr namei pushd cd mkdir popd".split())
+LOOKERS = frozenset(
+    "ls stat test [ [[ file du find locate realpath readlink basename dirname which tree exa eza lsattr namei pushd cd mkdir popd".split()
+)
 # Programs whose arguments are text, not files.
-SPEAKERS = frozenset("echo printf : true false export declare local typeset readonly alias let expr seq yes sleep logger notify-send figlet cowsay say".split())
+SPEAKERS = frozenset(
+    "echo printf : true false export declare local typeset readonly alias let expr seq yes sleep logger notify-send figlet cowsay say".split()
+)
 
 
 def check_assignment(walker: Walker, name: str, value: Value) -> None:
@@ -82,8 +86,13 @@ def reads(walker: Walker, path: str, taints: frozenset[str] = frozenset()) -> Fl
 def writes(walker: Walker, path: str, flow: Flow) -> None:
     """What writing a flow into a file does."""
     if _SOCKET.match(path):
-        walker.flag("network.raw-socket", scoring.HIGH, "Opens a raw network connection from the shell.", path,
-                    "Use a client whose destination and data can be seen.")
+        walker.flag(
+            "network.raw-socket",
+            scoring.HIGH,
+            "Opens a raw network connection from the shell.",
+            path,
+            "Use a client whose destination and data can be seen.",
+        )
         return
     if found := paths.write_factor(path, walker.cwd):
         walker.add(found)

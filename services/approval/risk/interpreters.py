@@ -71,8 +71,13 @@ def shell_text(walker: Walker, script: Word, stdin: Flow | None = None) -> Flow:
 
 
 def _fetched(walker: Walker, excerpt: str) -> None:
-    walker.flag("execution.fetched", scoring.HIGH, "Runs code fetched from the network, unseen.", excerpt,
-                "Fetch it into a file, read it, check its signature, then run it.")
+    walker.flag(
+        "execution.fetched",
+        scoring.HIGH,
+        "Runs code fetched from the network, unseen.",
+        excerpt,
+        "Fetch it into a file, read it, check its signature, then run it.",
+    )
 
 
 def enter(walker: Walker, call: Invocation, words: Sequence[Word]) -> bool:
@@ -126,8 +131,9 @@ def _shell(walker: Walker, call: Invocation) -> None:
     elif call.stdin.present:
         _fed(walker, call, "bash")
     else:
-        walker.flag("escape.shell", scoring.MEDIUM, "Opens a shell whose commands nobody sees.", call.excerpt,
-                    "Name the commands that should run.", call.span)
+        walker.flag(
+            "escape.shell", scoring.MEDIUM, "Opens a shell whose commands nobody sees.", call.excerpt, "Name the commands that should run.", call.span
+        )
 
 
 def _script_file(walker: Walker, call: Invocation, word: Word, language: str = "bash") -> None:
@@ -159,8 +165,14 @@ def _fed(walker: Walker, call: Invocation, language: str) -> None:
     elif flows.ENCODED in stdin.taints and stdin.text is None:
         walker.flag("execution.decoded", scoring.HIGH, "Runs a script that was encoded.", call.excerpt, "Write the script plainly.")
     elif stdin.text is None:
-        walker.flag("execution.piped", scoring.HIGH, "Runs whatever another program prints.", call.excerpt,
-                    "Save the output, read it, then run it.", call.span)
+        walker.flag(
+            "execution.piped",
+            scoring.HIGH,
+            "Runs whatever another program prints.",
+            call.excerpt,
+            "Save the output, read it, then run it.",
+            call.span,
+        )
     if stdin.text is not None:
         if flows.ENCODED in stdin.taints:
             walker.flag("execution.decoded", scoring.HIGH, "Runs a script that was encoded.", call.excerpt, "Write the script plainly.")
@@ -219,7 +231,9 @@ def _interpreter(walker: Walker, call: Invocation) -> None:
     if operand is not None and operand.text != "-":
         if call.name == "deno" and operand.text == "eval" and index + 1 < len(call.words):
             run_language(walker, language, call.words[index + 1].text)
-        elif call.name not in ("gdb", "emacs", "r", "octave") and not (call.name in ("bun", "deno") and operand.text in ("run", "test", "install", "add")):
+        elif call.name not in ("gdb", "emacs", "r", "octave") and not (
+            call.name in ("bun", "deno") and operand.text in ("run", "test", "install", "add")
+        ):
             _script_file(walker, call, operand, language)
     elif call.stdin.present:
         _fed(walker, call, language)
@@ -271,8 +285,14 @@ def _find(walker: Walker, call: Invocation) -> None:
             walker.run_words(inner)
     if "-delete" in call.args:
         root = any(paths.is_root(path) for path in start) and not {"-name", "-iname", "-path", "-regex", "-mtime"} & set(call.args)
-        walker.flag("destruction.find-delete", scoring.CRITICAL if root else scoring.SERIOUS, "Deletes every file that a search finds.",
-                    call.excerpt, "List them first, without -delete.", call.span)
+        walker.flag(
+            "destruction.find-delete",
+            scoring.CRITICAL if root else scoring.SERIOUS,
+            "Deletes every file that a search finds.",
+            call.excerpt,
+            "List them first, without -delete.",
+            call.span,
+        )
     for path in call.values("-fprint", "-fprintf", "-fls", "-fprint0"):
         flows.writes(walker, path, Flow())
 
@@ -351,13 +371,24 @@ def _tar(walker: Walker, call: Invocation) -> None:
     for script in runs:
         if re.fullmatch(r"(?:pigz|zstd|zstdmt|xz|lz4|pbzip2|gzip|bzip2|brotli|pixz|lzip|plzip)(?:\s+-[\w=-]+)*", script):
             continue
-        walker.flag("escape.archive-command", scoring.HIGH, "An archive option runs a command.", call.excerpt, "Pack and unpack without it.", call.span)
+        walker.flag(
+            "escape.archive-command", scoring.HIGH, "An archive option runs a command.", call.excerpt, "Pack and unpack without it.", call.span
+        )
         walker.run_text(script)
 
 
 def _sql(walker: Walker, call: Invocation) -> None:
-    options = {"sqlite3": ("-cmd",), "psql": ("-c", "--command"), "mysql": ("-e", "--execute"), "clickhouse-client": ("-q", "--query"),
-               "cqlsh": ("-e",), "sqlcmd": ("-Q", "-q"), "mongosh": ("--eval",), "duckdb": ("-c",), "influx": ("-execute",)}
+    options = {
+        "sqlite3": ("-cmd",),
+        "psql": ("-c", "--command"),
+        "mysql": ("-e", "--execute"),
+        "clickhouse-client": ("-q", "--query"),
+        "cqlsh": ("-e",),
+        "sqlcmd": ("-Q", "-q"),
+        "mongosh": ("--eval",),
+        "duckdb": ("-c",),
+        "influx": ("-execute",),
+    }
     values = call.values(*options.get(call.name, ("-c", "-e", "-q")))
     for index, arg in enumerate(call.args):  # "-e DROP DATABASE test", unquoted: the rest of the line is the statement
         if arg in options.get(call.name, ()) and index + 2 < len(call.args) and not call.args[index + 1].startswith("-"):

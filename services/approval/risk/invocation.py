@@ -39,17 +39,67 @@ VALUE_OPTIONS: dict[str, frozenset[str]] = {
         "--body-file --method -t --tries -T --timeout -e --execute -i --input-file --user --password -A -R -Q --limit-rate".split()
     ),
 }
-ALIASES = {"k": "kubectl", "oc": "kubectl", "kubecolor": "kubectl", "podman": "docker", "nerdctl": "docker", "flyctl": "fly", "tofu": "terraform",
-           "terragrunt": "terraform", "podman-compose": "docker-compose", "mariadb": "mysql", "gawk": "awk", "mawk": "awk", "nawk": "awk",
-           "vi": "vim", "nvim": "vim", "view": "vim", "rvim": "vim", "vimdiff": "vim", "gvim": "vim", "ncat": "nc", "netcat": "nc", "nodejs": "node",
-           "bsdtar": "tar", "gtar": "tar", "gsed": "sed", "ssed": "sed", "batcat": "bat", "srm": "shred", "wipe": "shred", "axel": "wget", "aria2c": "wget",
-           "batch": "at", "redis-server-cli": "redis-cli", "valkey-cli": "redis-cli", "keydb-cli": "redis-cli", "mongo": "mongosh",
-           "pacaur": "pacman", "yay": "pacman", "grm": "rm", "del": "rm", "erase": "rm", "gfind": "find", "zcat": "cat", "tac": "cat", "xzcat": "cat",
-           "bzcat": "cat", "update-rc.d": "chkconfig", "ssh.exe": "ssh", "gdd": "dd", "gmv": "mv", "gcp": "cp", "rd": "rmdir", "pgrep": "pgrep"}
+ALIASES = {
+    "k": "kubectl",
+    "oc": "kubectl",
+    "kubecolor": "kubectl",
+    "podman": "docker",
+    "nerdctl": "docker",
+    "flyctl": "fly",
+    "tofu": "terraform",
+    "terragrunt": "terraform",
+    "podman-compose": "docker-compose",
+    "mariadb": "mysql",
+    "gawk": "awk",
+    "mawk": "awk",
+    "nawk": "awk",
+    "vi": "vim",
+    "nvim": "vim",
+    "view": "vim",
+    "rvim": "vim",
+    "vimdiff": "vim",
+    "gvim": "vim",
+    "ncat": "nc",
+    "netcat": "nc",
+    "nodejs": "node",
+    "bsdtar": "tar",
+    "gtar": "tar",
+    "gsed": "sed",
+    "ssed": "sed",
+    "batcat": "bat",
+    "srm": "shred",
+    "wipe": "shred",
+    "axel": "wget",
+    "aria2c": "wget",
+    "batch": "at",
+    "redis-server-cli": "redis-cli",
+    "valkey-cli": "redis-cli",
+    "keydb-cli": "redis-cli",
+    "mongo": "mongosh",
+    "pacaur": "pacman",
+    "yay": "pacman",
+    "grm": "rm",
+    "del": "rm",
+    "erase": "rm",
+    "gfind": "find",
+    "zcat": "cat",
+    "tac": "cat",
+    "xzcat": "cat",
+    "bzcat": "cat",
+    "update-rc.d": "chkconfig",
+    "ssh.exe": "ssh",
+    "gdd": "dd",
+    "gmv": "mv",
+    "gcp": "cp",
+    "rd": "rmdir",
+    "pgrep": "pgrep",
+}
 
 _DRY = ("--dry-run", "--dryrun", "--what-if", "--whatif", "--simulate", "--just-print", "-dry-run")
 # Programs that honour a dry run. `-n` means that only to some of them.
-_DRY_LONG = frozenset("kubectl aws rsync git npm pnpm yarn helm terraform make gsutil apt apt-get docker cargo ansible-playbook az fly poetry rclone".split())
+_DRY_LONG = frozenset(
+    "kubectl aws rsync git npm pnpm yarn helm terraform make gsutil apt apt-get docker cargo ansible-playbook az fly poetry rclone".split()
+)
 _DRY_SHORT = {"rsync": "-n", "make": "-n", "git": "-n", "apt-get": "-s", "gsutil": "-n"}
 
 
@@ -135,9 +185,7 @@ class Invocation:
             return True
         if self.name not in _DRY_LONG:
             return False
-        return any(
-            arg.startswith(_DRY) and arg.partition("=")[2] not in ("none", "false", "no") for arg in self.args if arg[:1] == "-"
-        )
+        return any(arg.startswith(_DRY) and arg.partition("=")[2] not in ("none", "false", "no") for arg in self.args if arg[:1] == "-")
 
 
 Predicate = Callable[[Invocation], bool]

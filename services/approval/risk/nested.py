@@ -10,7 +10,9 @@ MAX_DEPTH = 500  # containers inside containers; deeper is UNKNOWN
 
 _COMMANDS = frozenset("command commands cmd cmds shell bash shell_command shellcommand argv script scripts run exec terminal".split())
 _CODE = frozenset("code source source_code snippet program codeblock code_block".split())
-_PATHS = frozenset("path file filepath file_path filename file_name files filesmodified files_modified fileschanged files_changed modifiedfiles createdfiles files_created paths target_file".split())
+_PATHS = frozenset(
+    "path file filepath file_path filename file_name files filesmodified files_modified fileschanged files_changed modifiedfiles createdfiles files_created paths target_file".split()
+)
 _URLS = frozenset("url endpoint uri href webhook api_url apicall api_call api_calls apicalls".split())
 _WORKFLOWS = frozenset("workflow workflow_definition workflowdefinition workflow_name".split())
 _LANGUAGES = frozenset("language lang".split())

@@ -63,7 +63,7 @@ def suspicious(text: str) -> list[Factor]:
 
 
 def look_alike(name: str) -> bool:
-    """Whether a program's name mixes ASCII letters with letters of another script ("сurl" with a Cyrillic c)."""
+    """Whether a program's name mixes ASCII letters with letters of another script (curl with a Cyrillic letter for its c)."""
     if name.isascii():
         return False
     return any(c.isascii() and c.isalpha() for c in name) and any(not c.isascii() and c.isalpha() for c in name)

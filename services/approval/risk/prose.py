@@ -16,7 +16,9 @@ from services.approval.risk.rules import TABLE
 from services.approval.risk.scoring import MEDIUM, MINOR, PRODUCTION
 from services.approval.risk.wrappers import WRAPPERS
 
-_CLAUSE = re.compile(r"(?:^|[.;:,!\n(]|\b(?:and|then|to|please|will|must|should|also|now|finally|first|next|by|or|we|i|you|it|agent|need to)\b)\s*(?:\b(?:please|then|also|now|carefully|safely|automatically|immediately|permanently|quickly)\b\s*)*")
+_CLAUSE = re.compile(
+    r"(?:^|[.;:,!\n(]|\b(?:and|then|to|please|will|must|should|also|now|finally|first|next|by|or|we|i|you|it|agent|need to)\b)\s*(?:\b(?:please|then|also|now|carefully|safely|automatically|immediately|permanently|quickly)\b\s*)*"
+)
 _ASKS = re.compile(
     r"(?i)^\s*(?:how|what|why|when|where|which|who|does|do|is|are|can|could|should|would|explain|describe|research|analy[sz]e|analy[sz]ing|investigate|summari[sz]e|compare|review|study|"
     r"explore|find out|look (?:up|into)|learn|evaluate|assess|document|discuss|outline|read|search|critique|brainstorm|survey|examine|inspect|identify|list|estimate|plan|propose|draft|translate|tell me|show me|check whether|verify)\b"
@@ -35,12 +37,19 @@ class Intent:
 
 
 def _intent(id: str, weight: int, message: str, verbs: str, objects: str = "") -> Intent:
-    return Intent(f"intent.{id}", weight, message, re.compile(rf"(?i)(?:{verbs})\b"), re.compile(rf"(?i)\b(?:{objects})\b") if objects else None)
+    return Intent(
+        f"intent.{id}",
+        weight,
+        message,
+        re.compile(rf"(?i)(?:{verbs})\b"),
+        re.compile(rf"(?i)\b(?:{objects})\b") if objects else None,
+    )
 
 
 _CHANGES = "update|write|rotate|create|change|set|add|print|export|share|send|reveal|generate|replace|store|save|edit|modify|put|insert|reset|revoke|copy|upload|expose|log|dump|move|configure|overwrite|append|publish|fix|extract|steal|collect|harvest|read|fetch|retrieve|get"
 _INTENTS = (
-    _intent("destructive", MEDIUM, "Says that it deletes or destroys something.", r"delete|remove|drop|wipe|erase|destroy|purge|truncate|terminate|uninstall|shred|format|clean up|clear|nuke|kill|overwrite|decommission|tear down|deleting|removing"),
+    _intent("destructive", MEDIUM, "Says that it deletes or destroys something.", r"delete|remove|drop|wipe|erase|destroy|purge|truncate|terminate|uninstall|shred|nuke|decommission|tear down"),
+    _intent("destructive", MEDIUM, "Says that it deletes or destroys something.", r"clear|clean up|format|kill|overwrite|reset|empty|flush", r"disks?|drives?|partitions?|tables?|database|data|caches?|logs?|folders?|director(?:y|ies)|files?|processes|servers?|volumes?|buckets?|history|queues?|everything"),
     _intent("deploy", MEDIUM, "Says that it puts something where others use it.", r"deploy|release|publish|roll out|ship|promote|launch|go live|rollback|roll back|restart|migrate|scale"),
     _intent("credentials", MEDIUM, "Says that it handles credentials.", _CHANGES, r"credentials?|passwords?|secrets?|api[ _-]?keys?|private keys?|(?:access|api|auth|bearer|oauth|refresh) tokens?|ssh keys?|certificates?"),
     _intent("payment", MEDIUM, "Says that it moves money.", r"pay|charge|refund|transfer|purchase|buy|invoice|wire|withdraw|process|issue|send", r"payments?|money|funds|refunds?|invoices?|billing|credit cards?|customers?|\$?\d+ ?(?:usd|eur|dollars|euros)|subscriptions?|payouts?"),
@@ -60,10 +69,16 @@ _TYPES = (
 )  # fmt: skip
 _PRODUCTION = re.compile(r"(?i)(?<![\w-])(?:production|prod|live (?:system|environment|site|database))(?![\w-])(?! lines?| rates?| costs?)")
 _BACKQUOTED = re.compile(r"```(?:\w+\n)?([^`]{1,20000})```|`([^`\n]{1,2000})`")
-_ORDERED = re.compile(r"(?i)\b(?:run|execute|exec|running|executing|command|invoke)\b:?\s+(?:the (?:command|following)(?: command)?:?\s+)?[\"']?([a-z_./~\\$][^\n]{0,2000})")
-_VERBS = frozenset("find make test sort cut write run open install watch read look split join head tail file update time set wait kill less more convert import identify select fold look last date "
-                   "info help start stop service link mount restore dump move copy type command source history script search get format clear paste login at see compare exit format go start sum shift users yes factor expand use screen print touch stat env host mail pr id w top ar as cc cat who return next case process act sh patch stack function local logger let pass batch".split())
-_PATHS = re.compile(r"(?<![\w/.])((?:~|\.{1,2})?/[\w.@~*-]+(?:/[\w.@*-]+)*/?|\.[a-z][\w-]*(?:\.[\w-]+)*|[\w-]+(?:/[\w.-]+)+|[\w-]+\.(?:pem|key|env|ya?ml|json|conf|cfg|ini|toml|sh|py|js|ts|sql|txt|md))(?![\w/])")
+_ORDERED = re.compile(
+    r"(?i)\b(?:run|execute|exec|running|executing|command|invoke)\b:?\s+(?:the (?:command|following)(?: command)?:?\s+)?[\"']?([a-z_./~\\$][^\n]{0,2000})"
+)
+_VERBS = frozenset(
+    "find make test sort cut write run open install watch read look split join head tail file update time set wait kill less more convert import identify select fold look last date "
+    "info help start stop service link mount restore dump move copy type command source history script search get format clear paste login at see compare exit format go start sum shift users yes factor expand use screen print touch stat env host mail pr id w top ar as cc cat who return next case process act sh patch stack function local logger let pass batch".split()
+)
+_PATHS = re.compile(
+    r"(?<![\w/.])((?:~|\.{1,2})?/[\w.@~*-]+(?:/[\w.@*-]+)*/?|\.[a-z][\w-]*(?:\.[\w-]+)*|[\w-]+(?:/[\w.-]+)+|[\w-]+\.(?:pem|key|env|ya?ml|json|conf|cfg|ini|toml|sh|py|js|ts|sql|txt|md))(?![\w/])"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +102,17 @@ def read(text: str) -> Reading:
             ordered.add(factor.id)
     factors += _named_paths(text, changes=not asks and _changes(text))
     if ordered and (found := _PRODUCTION.search(text)):
-        factors.append(Factor("environment.production", "environment", "Says that it acts on production.", PRODUCTION,
-                              excerpt=found.group(), span=Span(found.start(), found.end()), safer_alternative="Do it in staging first."))
+        factors.append(
+            Factor(
+                "environment.production",
+                "environment",
+                "Says that it acts on production.",
+                PRODUCTION,
+                excerpt=found.group(),
+                span=Span(found.start(), found.end()),
+                safer_alternative="Do it in staging first.",
+            )
+        )
     return Reading(tuple(factors), tuple(commands), "" if asks and not commands else infer_type(text, bool(commands)))
 
 
@@ -106,8 +130,14 @@ def _intents(text: str) -> list[Factor]:
                 continue
             if intent.objects is None and not rest.strip(" .!") and len(text.split()) > 1 and clause.start() > 0:
                 continue
-            found[intent.id] = Factor(intent.id, "intent", intent.message, intent.weight, excerpt=secrets.redact(text[verb.start() : verb.end() + 80])[:120],
-                                      span=Span(verb.start(), verb.end()))
+            found[intent.id] = Factor(
+                intent.id,
+                "intent",
+                intent.message,
+                intent.weight,
+                excerpt=secrets.redact(text[verb.start() : verb.end() + 80])[:120],
+                span=Span(verb.start(), verb.end()),
+            )
     return list(found.values())
 
 
@@ -120,7 +150,7 @@ def _named_paths(text: str, *, changes: bool) -> list[Factor]:
     for match in _PATHS.finditer(text):
         path = match.group(1).rstrip(".,")
         found = paths.classify(path)
-        if found is None or found.id in ("system", "vcs-internals") and not changes:
+        if found is None or (found.id in ("system", "vcs-internals") and not changes):
             continue
         factor = (paths.write_factor(path) if changes else None) or paths.read_factor(path)
         if factor is not None and factor.id != "sensitive-path.outside":
@@ -169,11 +199,11 @@ def _shell_like(text: str) -> bool:
 
 def _starts_with_program(text: str) -> bool:
     first = text.split(None, 1)[0] if text else ""
-    if not first or first != first.lower() and not first.startswith(("/", "./", "~")):
+    if not first or (first != first.lower() and not first.startswith(("/", "./", "~"))):
         return False
     if re.match(r"^[A-Za-z_]\w*=\S", first):
         return True
     name = first.rpartition("/")[2]
-    return bool(name) and (name in WRAPPERS or TABLE.knows(name) or discovery.known(name) or first.startswith(("./", "/usr/", "/bin/")) or name == "rm")
-
-
+    return bool(name) and (
+        name in WRAPPERS or TABLE.knows(name) or discovery.known(name) or first.startswith(("./", "/usr/", "/bin/")) or name == "rm"
+    )

@@ -21,31 +21,87 @@ def _calls(id: str, weight: int, message: str, names: str) -> None:
         _CALLS[name] = (f"code.{id}", weight, message)
 
 
-_calls("process", SERIOUS, "Starts other programs.",
-       "os.system os.popen os.execl os.execle os.execlp os.execv os.execve os.execvp os.execvpe os.spawnl os.spawnlp os.spawnv os.spawnve os.spawnvp os.posix_spawn os.startfile "
-       "subprocess. commands. pty.spawn asyncio.create_subprocess_shell asyncio.create_subprocess_exec popen2. pexpect.spawn pexpect.run sh. plumbum. fabric. invoke.run multiprocessing.popen")
+_calls(
+    "process",
+    SERIOUS,
+    "Starts other programs.",
+    "os.system os.popen os.execl os.execle os.execlp os.execv os.execve os.execvp os.execvpe os.spawnl os.spawnlp os.spawnv os.spawnve os.spawnvp os.posix_spawn os.startfile "
+    "subprocess. commands. pty.spawn asyncio.create_subprocess_shell asyncio.create_subprocess_exec popen2. pexpect.spawn pexpect.run sh. plumbum. fabric. invoke.run multiprocessing.popen",
+)
 _calls("fork", MEDIUM, "Makes copies of its process.", "os.fork os.forkpty")
-_calls("delete", SERIOUS, "Deletes files.",
-       "os.remove os.unlink os.rmdir os.removedirs os.truncate shutil.rmtree pathlib.Path.unlink pathlib.Path.rmdir send2trash. shutil.move")
-_calls("dynamic", SERIOUS, "Runs code that is made while it runs.",
-       "eval exec compile __import__ builtins.eval builtins.exec builtins.compile builtins.__import__ code.interact code.InteractiveInterpreter runpy. imp.load_source "
-       "importlib.util.spec_from_file_location types.FunctionType types.CodeType")
+_calls(
+    "delete",
+    SERIOUS,
+    "Deletes files.",
+    "os.remove os.unlink os.rmdir os.removedirs os.truncate shutil.rmtree pathlib.Path.unlink pathlib.Path.rmdir send2trash. shutil.move",
+)
+_calls(
+    "dynamic",
+    SERIOUS,
+    "Runs code that is made while it runs.",
+    "eval exec compile __import__ builtins.eval builtins.exec builtins.compile builtins.__import__ code.interact code.InteractiveInterpreter runpy. imp.load_source "
+    "importlib.util.spec_from_file_location types.FunctionType types.CodeType",
+)
 _calls("dynamic-import", MINOR, "Imports what is named while it runs.", "importlib.import_module")
-_calls("deserialise", SERIOUS, "Runs whatever the data it loads says.",
-       "pickle.load pickle.loads pickle.Unpickler cPickle.loads dill.loads dill.load marshal.loads marshal.load shelve.open yaml.unsafe_load yaml.full_load joblib.load torch.load jsonpickle.decode pandas.read_pickle")
+_calls(
+    "deserialise",
+    SERIOUS,
+    "Runs whatever the data it loads says.",
+    "pickle.load pickle.loads pickle.Unpickler cPickle.loads dill.loads dill.load marshal.loads marshal.load shelve.open yaml.unsafe_load yaml.full_load joblib.load torch.load jsonpickle.decode pandas.read_pickle",
+)
 _calls("native", SERIOUS, "Works below the language.", "ctypes. cffi. mmap.mmap")
 _calls("privilege", HIGH, "Changes rights.", "os.setuid os.setgid os.setreuid os.setresuid os.seteuid os.setegid os.chroot os.setgroups")
 _calls("permissions", MEDIUM, "Changes the rights of files.", "os.chmod os.chown os.lchown shutil.chown")
 _calls("kill", MEDIUM, "Ends processes.", "os.kill os.killpg psutil.Process.kill psutil.Process.terminate")
-_calls("socket", MEDIUM, "Opens network connections.", "socket.socket socket.create_connection socket.create_server socketserver. paramiko. ftplib. telnetlib. smtplib. scapy. impacket. pysftp. nmap. asyncio.open_connection")
-_calls("listener", MEDIUM, "Opens this machine to others.", "http.server.HTTPServer http.server.ThreadingHTTPServer socketserver.TCPServer xmlrpc.server. wsgiref.simple_server.make_server")
-_calls("send", MEDIUM, "Sends data to the network.", "requests.post requests.put requests.patch requests.delete httpx.post httpx.put httpx.patch httpx.delete urllib3.PoolManager.request")
-_calls("fetch", MINOR, "Fetches from the network.", "requests.get requests.request requests.Session httpx.get urllib.request.urlopen urllib.request.urlretrieve urllib2.urlopen urllib.urlopen urllib.urlretrieve http.client.HTTPSConnection http.client.HTTPConnection "
-       "wget.download aiohttp.ClientSession httpx.Client")
-_calls("input", HIGH, "Records a person's input or screen.", "pynput. keyboard.on_press keyboard.record keyboard.read_event keyboard.hook pyautogui.screenshot PIL.ImageGrab.grab ImageGrab.grab mss. pyscreenshot. pyxhook. cv2.VideoCapture sounddevice.rec pyperclip.paste win32clipboard. pyHook.")
-_calls("credential", HIGH, "Reads stored credentials.", "browser_cookie3. keyring.get_password keyring.get_credential win32crypt.CryptUnprotectData secretstorage. browsercookie. pwd.getpwall spwd.")
-_calls("decode", NOTE, "Decodes data.", "base64.b64decode base64.b32decode base64.b85decode binascii.unhexlify zlib.decompress codecs.decode bytes.fromhex")
-_calls("persistence", HIGH, "Makes something start by itself.", "winreg.SetValueEx winreg.CreateKey winreg.OpenKey _winreg.SetValueEx crontab.CronTab atexit_cron.")
+_calls(
+    "socket",
+    MEDIUM,
+    "Opens network connections.",
+    "socket.socket socket.create_connection socket.create_server socketserver. paramiko. ftplib. telnetlib. smtplib. scapy. impacket. pysftp. nmap. asyncio.open_connection",
+)
+_calls(
+    "listener",
+    MEDIUM,
+    "Opens this machine to others.",
+    "http.server.HTTPServer http.server.ThreadingHTTPServer socketserver.TCPServer xmlrpc.server. wsgiref.simple_server.make_server",
+)
+_calls(
+    "send",
+    MEDIUM,
+    "Sends data to the network.",
+    "requests.post requests.put requests.patch requests.delete httpx.post httpx.put httpx.patch httpx.delete urllib3.PoolManager.request",
+)
+_calls(
+    "fetch",
+    MINOR,
+    "Fetches from the network.",
+    "requests.get requests.request requests.Session httpx.get urllib.request.urlopen urllib.request.urlretrieve urllib2.urlopen urllib.urlopen urllib.urlretrieve http.client.HTTPSConnection http.client.HTTPConnection "
+    "wget.download aiohttp.ClientSession httpx.Client",
+)
+_calls(
+    "input",
+    HIGH,
+    "Records a person's input or screen.",
+    "pynput. keyboard.on_press keyboard.record keyboard.read_event keyboard.hook pyautogui.screenshot PIL.ImageGrab.grab ImageGrab.grab mss. pyscreenshot. pyxhook. cv2.VideoCapture sounddevice.rec pyperclip.paste win32clipboard. pyHook.",
+)
+_calls(
+    "credential",
+    HIGH,
+    "Reads stored credentials.",
+    "browser_cookie3. keyring.get_password keyring.get_credential win32crypt.CryptUnprotectData secretstorage. browsercookie. pwd.getpwall spwd.",
+)
+_calls(
+    "decode",
+    NOTE,
+    "Decodes data.",
+    "base64.b64decode base64.b32decode base64.b85decode binascii.unhexlify zlib.decompress codecs.decode bytes.fromhex",
+)
+_calls(
+    "persistence",
+    HIGH,
+    "Makes something start by itself.",
+    "winreg.SetValueEx winreg.CreateKey winreg.OpenKey _winreg.SetValueEx crontab.CronTab atexit_cron.",
+)
 _calls("bulk-encrypt", SERIOUS, "Encrypts data.", "cryptography.fernet.Fernet.encrypt_file pyAesCrypt.encryptFile")
 
 _WILD = {name: what for name, what in _CALLS.items() if name.endswith(".")}
@@ -70,8 +126,13 @@ _METHODS = {  # on any object: (needed import, factor)
     "rmdir": ("pathlib", ("code.delete", SERIOUS, "Deletes files.")),
     "extractall": ("", ("code.extract", MINOR, "Unpacks an archive, to wherever it says.")),
 }
-_SHELL_CALLS = frozenset("os.system os.popen subprocess.getoutput subprocess.getstatusoutput asyncio.create_subprocess_shell commands.getoutput commands.getstatusoutput pexpect.run pty.spawn".split())
-_STRING_PATH = re.compile(r"^(?:/|~|\.{1,2}/|\.env|[A-Za-z]:[\\/])[^\n]{0,300}$|^[\w.-]+\.(?:pem|key|env|kdbx|p12|pfx)$|(?:^|/)(?:id_rsa|id_ed25519|\.ssh|\.aws|login data|cookies|\.bash_history)(?:/|$)", re.I)
+_SHELL_CALLS = frozenset(
+    "os.system os.popen subprocess.getoutput subprocess.getstatusoutput asyncio.create_subprocess_shell commands.getoutput commands.getstatusoutput pexpect.run pty.spawn".split()
+)
+_STRING_PATH = re.compile(
+    r"^(?:/|~|\.{1,2}/|\.env|[A-Za-z]:[\\/])[^\n]{0,300}$|^[\w.-]+\.(?:pem|key|env|kdbx|p12|pfx)$|(?:^|/)(?:id_rsa|id_ed25519|\.ssh|\.aws|login data|cookies|\.bash_history)(?:/|$)",
+    re.I,
+)
 _SQL_TEXT = re.compile(r"(?i)^\s*(?:drop|delete|truncate|update|alter|grant|copy)\s+\w")
 _JOINED = re.compile(r"^(?:os\.path\.(?:join|expanduser|expandvars)|pathlib\.Path)$")
 
@@ -122,7 +183,16 @@ class _Reader:
     def flag(self, id: str, weight: int, message: str, node: ast.AST | None = None, excerpt: str = "") -> None:
         if node is not None:
             excerpt = excerpt or f"line {getattr(node, 'lineno', 0)}"
-        self.add(Factor(id, id.partition(".")[0], message, weight, excerpt=secrets.redact(excerpt)[:200], safer_alternative="Propose the effect itself as an action."))
+        self.add(
+            Factor(
+                id,
+                id.partition(".")[0],
+                message,
+                weight,
+                excerpt=secrets.redact(excerpt)[:200],
+                safer_alternative="Propose the effect itself as an action.",
+            )
+        )
 
     def read(self, tree: ast.Module) -> None:
         nodes = list(ast.walk(tree))
@@ -206,7 +276,13 @@ class _Reader:
         if depth > 12 or node is None:
             return HIDDEN
         if isinstance(node, ast.Constant):
-            return node.value if isinstance(node.value, str) else node.value.decode("utf-8", "replace") if isinstance(node.value, bytes) else str(node.value)
+            return (
+                node.value
+                if isinstance(node.value, str)
+                else node.value.decode("utf-8", "replace")
+                if isinstance(node.value, bytes)
+                else str(node.value)
+            )
         if isinstance(node, ast.Name):
             return self._texts.get(node.id, HIDDEN)
         if isinstance(node, ast.JoinedStr):
@@ -242,14 +318,20 @@ class _Reader:
                 known = what
         if known is not None:
             self._known_call(node, name, known)
-        if name in ("open", "io.open", "builtins.open", "codecs.open", "pathlib.Path.open") or name.endswith((".read_text", ".read_bytes", ".write_text", ".write_bytes")):
+        if name in ("open", "io.open", "builtins.open", "codecs.open", "pathlib.Path.open") or name.endswith(
+            (".read_text", ".read_bytes", ".write_text", ".write_bytes")
+        ):
             self._open(node, name)
-        elif name in ("shutil.copy", "shutil.copyfile", "shutil.copy2", "os.rename", "os.replace", "shutil.copytree", "os.symlink", "os.link") and len(node.args) > 1:
+        elif (
+            name in ("shutil.copy", "shutil.copyfile", "shutil.copy2", "os.rename", "os.replace", "shutil.copytree", "os.symlink", "os.link")
+            and len(node.args) > 1
+        ):
             self._touches(self._text(node.args[1]), write=True)
-        elif name in ("os.environ.copy", "dict", "print", "str", "json.dumps", "list") and node.args and self._dotted(node.args[0]) == "os.environ":
-            self.flag("code.environment", MEDIUM, "Reads every variable, secrets included.", node)
-            self._reads_secret = True
-        elif name == "os.environ.items" or (name.startswith("os.environ.") and name.endswith(("copy", "values"))):
+        elif (
+            (name in ("os.environ.copy", "dict", "print", "str", "json.dumps", "list") and node.args and self._dotted(node.args[0]) == "os.environ")
+            or name == "os.environ.items"
+            or (name.startswith("os.environ.") and name.endswith(("copy", "values")))
+        ):
             self.flag("code.environment", MEDIUM, "Reads every variable, secrets included.", node)
             self._reads_secret = True
         elif node.args and isinstance(node.func, ast.Attribute) and node.func.attr in ("execute", "executescript", "executemany", "raw"):
@@ -257,9 +339,21 @@ class _Reader:
 
             for factor in assess_sql(self._text(node.args[0])):
                 self.add(factor)
-        if name in ("requests.get", "requests.post", "httpx.get", "httpx.post", "urllib.request.urlopen", "requests.request", "requests.put", "requests.delete"):
+        if name in (
+            "requests.get",
+            "requests.post",
+            "httpx.get",
+            "httpx.post",
+            "urllib.request.urlopen",
+            "requests.request",
+            "requests.put",
+            "requests.delete",
+        ):
             self._request(node, name)
-        if any(k.arg == "verify" and isinstance(k.value, ast.Constant) and k.value.value is False for k in node.keywords) or name == "ssl._create_unverified_context":
+        if (
+            any(k.arg == "verify" and isinstance(k.value, ast.Constant) and k.value.value is False for k in node.keywords)
+            or name == "ssl._create_unverified_context"
+        ):
             self.flag("code.tls-off", MINOR, "Skips the check of the server's identity.", node)
 
     def _known_call(self, node: ast.Call, name: str, known: tuple[str, int, str]) -> None:
@@ -294,7 +388,7 @@ class _Reader:
     def _process(self, node: ast.Call, name: str) -> int:
         """Assesses the command that is started; a harmless one weighs less than one that is not known."""
         argument = node.args[0]
-        if name.startswith("os.exec") or name.startswith("os.spawn"):
+        if name.startswith(("os.exec", "os.spawn")):
             text = " ".join(_quoted(self._text(a)) for a in node.args[1:]) or self._text(argument)
             if self._text(argument).rpartition("/")[2] in ("sh", "bash", "dash", "zsh"):
                 return HIGH
@@ -332,8 +426,19 @@ class _Reader:
             self.add(found)
             self._reads_secret = True
         elif "/dev/tcp/" in text or "169.254.169.254" in text or "metadata.google.internal" in text:
-            self.flag("code.metadata" if "/dev/tcp" not in text else "code.reverse-shell", HIGH, "Reaches for cloud credentials or a raw connection.", excerpt=text)
-        elif re.search(r"(?i)stratum\+tcp|currentversion\\run|/etc/cron|\.ssh/authorized_keys|/etc/systemd|discord(?:app)?\.com/api/webhooks|api\.telegram\.org", text) and len(text) < 2000:
+            self.flag(
+                "code.metadata" if "/dev/tcp" not in text else "code.reverse-shell",
+                HIGH,
+                "Reaches for cloud credentials or a raw connection.",
+                excerpt=text,
+            )
+        elif (
+            re.search(
+                r"(?i)stratum\+tcp|currentversion\\run|/etc/cron|\.ssh/authorized_keys|/etc/systemd|discord(?:app)?\.com/api/webhooks|api\.telegram\.org",
+                text,
+            )
+            and len(text) < 2000
+        ):
             self.flag("code.suspicious-text", SERIOUS, "Names a place that attacks use.", excerpt=text)
 
     def _request(self, node: ast.Call, name: str) -> None:
@@ -359,7 +464,9 @@ class _Reader:
         if endless and any(isinstance(n, ast.Call) and self._dotted(n.func) in ("os.fork", "multiprocessing.Process") for n in ast.walk(node)):
             self.flag("resource.fork-bomb", CRITICAL, "Starts copies of itself without end.", node)
         elif endless and not any(isinstance(n, ast.Break | ast.Return | ast.Raise | ast.Yield | ast.Await) for n in ast.walk(node)):
-            grows = any(isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr in ("append", "extend", "write") for n in ast.walk(node))
+            grows = any(
+                isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr in ("append", "extend", "write") for n in ast.walk(node)
+            )
             if grows:
                 self.flag("resource.loop", MEDIUM, "Grows without end.", node)
 

@@ -30,9 +30,7 @@ def _rule(id: str, what: str, hints: str, pattern: str) -> SecretRule:
 
 # Shapes published by the issuers of the tokens; every repetition is bounded, so a match costs linear time.
 RULES = (
-    _rule(
-        "private-key", "a private key", "private", r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----"
-    ),
+    _rule("private-key", "a private key", "private", r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----"),
     _rule("aws-key", "an AWS access key", "akia asia", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
     _rule("github", "a GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"\bgh[pousr]_[0-9A-Za-z]{36,255}\b"),
     _rule("github-pat", "a GitHub token", "github_pat_", r"\bgithub_pat_[0-9A-Za-z_]{22,255}\b"),
@@ -46,9 +44,7 @@ RULES = (
     _rule("pypi", "a PyPI token", "pypi-", r"\bpypi-[0-9A-Za-z_-]{50,250}"),
     _rule("jwt", "a signed token", "eyj", r"\beyJ[0-9A-Za-z_-]{8,2000}\.eyJ[0-9A-Za-z_-]{8,4000}\.[0-9A-Za-z_-]{8,1000}"),
     _rule("url-password", "a password in an address", "://", r"://[^\s/:@'\"]{1,100}:(?!\$|\*|<|\{)[^\s/@'\"]{3,200}@"),
-    _rule(
-        "bearer", "a bearer token", "bearer", r"(?i)\bbearer\s{1,4}(?![a-z_]{0,30}token\b)[0-9a-z_.~+/-]{20,2000}={0,2}"
-    ),
+    _rule("bearer", "a bearer token", "bearer", r"(?i)\bbearer\s{1,4}(?![a-z_]{0,30}token\b)[0-9a-z_.~+/-]{20,2000}={0,2}"),
 )
 
 # name = "value": only a value that looks random counts, so that `password = getpass()` and `token: string` do not.

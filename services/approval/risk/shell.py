@@ -23,7 +23,11 @@ from services.approval.risk.words import NONE, WELL_KNOWN, Resolver, Value, Word
 MAX_DEPTH = 60  # nested constructs of one script
 MAX_NESTED = 6  # scripts inside scripts (sh -c "sh -c ...")
 MAX_VARIABLES = 500  # variables that are remembered; further ones stay hidden
-MAX_COMMANDS = 50_000  # commands of one assessment, nested scripts included
+# The parser reads what is well-formed in linear time, but recovers from errors in time that grows with the square of the
+# length: 16 KB of the worst text found takes about a second, 64 KB sixteen. Longer scripts are UNKNOWN.
+MAX_SCRIPT = 1 << 14  # characters of one script
+MAX_CHARACTERS = 1 << 16  # characters of all the scripts of one assessment; those with errors count four times
+MAX_COMMANDS = 10_000  # commands of one assessment, nested scripts included
 
 _LANGUAGE = Language(tree_sitter_bash.language())
 _SHELL_NAME = re.compile(r"^[\w./+@:,\[\]{}%=~!?*-]+$")
@@ -77,12 +81,17 @@ class Walker:
         if refusal := normalise.refusal(text):
             self.add(refusal)
             return Flow(taints=NONE, present=True)
+        if len(text) > MAX_SCRIPT:
+            self.unreadable("too-large", f"A script of {len(text)} characters; at most {MAX_SCRIPT} are analysed.")
+            return Flow(present=True)
         self.state.characters += len(text)
-        if self.state.nested >= MAX_NESTED or self.state.characters > 4 * normalise.MAX_TEXT:
+        if self.state.nested >= MAX_NESTED or self.state.characters > MAX_CHARACTERS:
             self.unreadable("too-nested", "Scripts inside scripts, nested deeper than is analysed.")
             return Flow(present=True)
         source = text.encode("utf-8", "surrogatepass")
         tree = self._parser.parse(source)
+        if tree.root_node.has_error:
+            self.state.characters += 3 * len(text)
         saved = (self._source, self._resolver)
         self._source = source
         self._resolver = Resolver(source, self._lookup, self._substitute)
@@ -193,9 +202,21 @@ class Walker:
             return self._negated(node, stdin)
         if kind in ("test_command", "c_style_for_statement", "case_statement"):
             self._resolve_inside(node)
-        if kind in ("heredoc_body", "comment", "word", "string", "raw_string", "concatenation", "variable_name", "heredoc_start"):
+        if kind in (
+            "heredoc_body",
+            "comment",
+            "word",
+            "string",
+            "raw_string",
+            "concatenation",
+            "variable_name",
+            "heredoc_start",
+        ):
             return Flow()
-        flow, branches = Flow(), kind in ("if_statement", "case_statement", "while_statement", "elif_clause", "else_clause", "case_item")
+        flow, branches = (
+            Flow(),
+            kind in ("if_statement", "case_statement", "while_statement", "elif_clause", "else_clause", "case_item"),
+        )
         before = dict(self.state.variables) if branches else None
         for child in node.named_children:
             if kind == "test_command":
@@ -386,10 +407,8 @@ class Walker:
         """What `$(...)`, backquotes or `<(...)` give: the text when it is a constant, and its taints."""
         flow, saved = Flow(), dict(self.state.variables)
         for child in node.named_children:
-            if child.type == "file_redirect":  # $(< file)
-                flow = self._input(child, Flow())
-            else:
-                flow = self._walk(child, Flow())
+            # $(< file) reads the file
+            flow = self._input(child, Flow()) if child.type == "file_redirect" else self._walk(child, Flow())
         self.state.variables = saved  # a substitution runs in a subshell
         if node.type == "process_substitution":
             return Value("/dev/fd/" + HIDDEN, flow.taints | {"substituted"})

@@ -243,7 +243,7 @@ def _split(value: Value) -> Value:
 
 def _unescape(text: str, *, marks: bool) -> str:
     if "\\" not in text:
-        return text.translate(_TO_MARKS) if marks and "{" in text or marks and "," in text or marks and "}" in text else text
+        return text.translate(_TO_MARKS) if (marks and "{" in text) or (marks and "," in text) or (marks and "}" in text) else text
     parts: list[str] = []
     position = 0
     while (at := text.find("\\", position)) >= 0:

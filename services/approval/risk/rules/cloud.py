@@ -11,13 +11,19 @@ _REMOVES = re.compile(
     r"^(?:delete|terminate|destroy|remove|purge|deregister|detach|disable|revoke|cancel|stop|reboot|release|drop|uninstall|kill|deactivate|reset|schedule-key-deletion"
     r"|rb)(?:-.+)?$"
 )
-_CHANGES = re.compile(r"^(?:put|attach|authorize|modify|update|set|create|add|grant|enable|import|associate|replace|start|run|invoke|restore|rotate)(?:-.+)?$")
+_CHANGES = re.compile(
+    r"^(?:put|attach|authorize|modify|update|set|create|add|grant|enable|import|associate|replace|start|run|invoke|restore|rotate)(?:-.+)?$"
+)
 _RIGHTS = re.compile(
     r"^(?:(?:put|attach|create|update|add|set)-(?:.*(?:policy|access-key|login-profile|user|role|group|permission|trust|mfa|acl|iam).*)|create-access-key|assume-role.*"
     r"|authorize-security-group-ingress|get-session-token|get-federation-token|put-bucket-acl|delete-public-access-block|modify-snapshot-attribute|modify-image-attribute)$"
 )
-_SECRETS = re.compile(r"^(?:get-secret-value|get-parameters?|get-password-data|decrypt|get-login-password|get-authorization-token|batch-get-secret-value|export-.*key.*|get-credentials-for-identity)$")
-_TRAIL = re.compile(r"^(?:stop-logging|delete-trail|delete-detector|delete-flow-logs|delete-config.*|disable-.*|stop-configuration-recorder|delete-log-.*|put-event-selectors|update-detector)$")
+_SECRETS = re.compile(
+    r"^(?:get-secret-value|get-parameters?|get-password-data|decrypt|get-login-password|get-authorization-token|batch-get-secret-value|export-.*key.*|get-credentials-for-identity)$"
+)
+_TRAIL = re.compile(
+    r"^(?:stop-logging|delete-trail|delete-detector|delete-flow-logs|delete-config.*|disable-.*|stop-configuration-recorder|delete-log-.*|put-event-selectors|update-detector)$"
+)
 
 
 def _verb(pattern: re.Pattern[str], position: int) -> Predicate:

@@ -50,7 +50,7 @@ RULES = (
     Rule("cluster.helm", "helm", SERIOUS, "Removes or forces a release.", sub="uninstall|delete|rollback|del"),
     Rule("cluster.helm", "helm", SERIOUS, "Forces a release.", sub="upgrade", flags="--force --reset-values"),
     Rule("cluster.delete", "eksctl kops kind minikube k3d kubeadm k3s-uninstall.sh rancher", HIGH, "Removes a cluster.",
-         when=lambda c: c.name == "k3s-uninstall.sh" or bool({"delete", "reset"} & set(c.positionals[:2])) and c.name not in ("kind", "minikube", "k3d")),
+         when=lambda c: c.name == "k3s-uninstall.sh" or (bool({"delete", "reset"} & set(c.positionals[:2])) and c.name not in ("kind", "minikube", "k3d"))),
     Rule("cluster.delete", "kind minikube k3d vagrant virsh qm pct vboxmanage multipass", SERIOUS, "Removes a local cluster or machine.",
          arg=r"(?i)^(?:delete|destroy|undefine|unregistervm|purge)$"),
 )  # fmt: skip
@@ -62,7 +62,16 @@ def _escapes(call: Invocation) -> bool:
         value = value or (call.args[index + 1] if index + 1 < len(call.args) else "")
         if arg in ("--privileged", "--privileged=true"):
             return True
-        if key == "--cap-add" and value.upper().removeprefix("CAP_") in ("ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "DAC_READ_SEARCH", "NET_ADMIN", "SYS_RAWIO", "DAC_OVERRIDE"):
+        if key == "--cap-add" and value.upper().removeprefix("CAP_") in (
+            "ALL",
+            "SYS_ADMIN",
+            "SYS_PTRACE",
+            "SYS_MODULE",
+            "DAC_READ_SEARCH",
+            "NET_ADMIN",
+            "SYS_RAWIO",
+            "DAC_OVERRIDE",
+        ):
             return True
         if key in ("--pid", "--ipc", "--uts", "--userns", "--cgroupns") and value == "host":
             return True
@@ -80,5 +89,11 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     for value in call.values("-v", "--volume", "--mount"):
         match = re.search(r"(?:^|source=|src=)([^:,]+)", value)
         source = match.group(1) if match else ""
-        if source.startswith(("/", "~")) and (paths.normalised(source) == "/" or source.endswith("docker.sock") or re.match(r"^/(?:etc|root|proc|sys|dev|boot|var/run|run|home|usr|var/lib)/?$", source)):
-            walker.flag("container.escape", HIGH, "Gives a container the files of its host.", call.excerpt, "Mount only the folder that it needs.", call.span)
+        if source.startswith(("/", "~")) and (
+            paths.normalised(source) == "/"
+            or source.endswith("docker.sock")
+            or re.match(r"^/(?:etc|root|proc|sys|dev|boot|var/run|run|home|usr|var/lib)/?$", source)
+        ):
+            walker.flag(
+                "container.escape", HIGH, "Gives a container the files of its host.", call.excerpt, "Mount only the folder that it needs.", call.span
+            )

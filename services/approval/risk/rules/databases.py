@@ -76,13 +76,13 @@ def assess_sql(text: str) -> list[Factor]:
 
 def _keep(found: dict[str, Factor], id: str, weight: int, message: str, text: str) -> None:
     if id not in found or found[id].weight < weight:
-        found[id] = Factor(id, "database", message, weight, excerpt=text.strip()[:200], safer_alternative="Select first what would change; take a backup.")
+        found[id] = Factor(
+            id, "database", message, weight, excerpt=text.strip()[:200], safer_alternative="Select first what would change; take a backup."
+        )
 
 
 _SQL_VERBS = frozenset("drop delete truncate update alter insert select grant revoke create with merge replace".split())
-_SQL_SECOND = re.compile(
-    r"(?i)^(?:from|table|database|schema|index|user|role|into|\*|all|view|column|or|distinct|count\(.*|[\w.`\"]+)$"
-)
+_SQL_SECOND = re.compile(r"(?i)^(?:from|table|database|schema|index|user|role|into|\*|all|view|column|or|distinct|count\(.*|[\w.`\"]+)$")
 _REDIS_VERBS = frozenset("flushall flushdb".split())
 
 

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from services.approval.risk.shell import Walker
 
 _DISK = r"^/dev/(?:sd[a-z]|hd[a-z]|vd[a-z]|xvd[a-z]|nvme\d|mmcblk\d|disk\d|rdisk\d|mapper/|dm-|md\d|sr\d|loop\d|vg|[a-z]+vg)"
-_FORMATTERS = (
-    "mkfs mkfs.ext2 mkfs.ext3 mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat mkfs.fat mkfs.ntfs mkfs.exfat mkfs.f2fs mkfs.minix mkfs.msdos mke2fs mkswap newfs"
-)
+_FORMATTERS = "mkfs mkfs.ext2 mkfs.ext3 mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat mkfs.fat mkfs.ntfs mkfs.exfat mkfs.f2fs mkfs.minix mkfs.msdos mke2fs mkswap newfs"
 
 
 def _targets_root(call: Invocation) -> bool:
@@ -68,7 +66,9 @@ RULES = (
     Rule("resource.stress", "stress stress-ng", MEDIUM, "Uses up the machine on purpose."),
 )  # fmt: skip
 
-_WRITERS = frozenset("cp mv install ln tee touch mkdir rsync scp ditto dd sed perl truncate chmod chown chgrp chattr setfacl unzip tar curl wget".split())
+_WRITERS = frozenset(
+    "cp mv install ln tee touch mkdir rsync scp ditto dd sed perl truncate chmod chown chgrp chattr setfacl unzip tar curl wget".split()
+)
 
 
 def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
@@ -127,7 +127,7 @@ def _targets(call: Invocation) -> list[str]:
 
 def _saved(call: Invocation) -> list[str]:
     """The names under which curl -O and wget save what they fetch."""
-    if call.name == "wget" and not call.values("-O", "--output-document") or call.name == "curl" and call.flags & {"-O", "--remote-name"}:
+    if (call.name == "wget" and not call.values("-O", "--output-document")) or (call.name == "curl" and call.flags & {"-O", "--remote-name"}):
         folder = "".join(f"{p}/" for p in call.values("-P", "--directory-prefix", "--output-dir")[:1])
         return [folder + re.split(r"[?#]", p)[0].rstrip("/").rpartition("/")[2] for p in call.positionals]
     return []
@@ -157,7 +157,7 @@ def _rm(walker: Walker, call: Invocation) -> None:
     weight, message = (SERIOUS, "Removes folders with everything in them.") if recursive else (MEDIUM, "Removes files.")
     for target in targets:
         clean = paths.normalised(target, walker.cwd if target in ("*", ".", "./*", "..", "../*") and walker.cwd in ("/", "") else "")
-        if recursive and (paths.is_root(target) or clean in ("/*", "/")) or "--no-preserve-root" in flags:
+        if (recursive and (paths.is_root(target) or clean in ("/*", "/"))) or "--no-preserve-root" in flags:
             weight, message = CRITICAL, "Removes the system or a person's files."
             break
         hidden = target.startswith(HIDDEN)
@@ -179,5 +179,7 @@ def _dd(walker: Walker, call: Invocation) -> None:
             else:
                 _write(walker, value)
                 walker.written(value, Flow(taints=call.stdin.taints))
-        elif key == "if" and value in ("/dev/zero", "/dev/urandom", "/dev/random") and not any(a.startswith(("count=", "of=/dev/")) for a in call.args):
+        elif (
+            key == "if" and value in ("/dev/zero", "/dev/urandom", "/dev/random") and not any(a.startswith(("count=", "of=/dev/")) for a in call.args)
+        ):
             walker.flag("resource.fill", MEDIUM, "Writes until the disk is full.", call.excerpt)

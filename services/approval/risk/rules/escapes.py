@@ -80,10 +80,52 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
         if _SHELL_WORD.search(arg) or (re.match(r"^(?:ba|da|z|k|c|tc|fi|a)?sh$", arg) and len(call.args) <= 3 and _starts_programs(name, call)):
             walker.flag("escape.shell-argument", HIGH, "Makes an ordinary program start a shell.", call.excerpt, "Run the command itself.", call.span)
             return
-        if _EXECUTES.search(arg) and name not in ("make", "npm", "yarn", "pytest", "python", "node", "perl", "ruby", "php", "lua", "awk", "bash", "sh", "psql", "mysql", "sqlite3", "curl", "eslint"):
-            walker.flag("escape.code-argument", HIGH, "Makes an ordinary program run code that starts others.", call.excerpt, "Run the command itself.", call.span)
+        if _EXECUTES.search(arg) and name not in (
+            "make",
+            "npm",
+            "yarn",
+            "pytest",
+            "python",
+            "node",
+            "perl",
+            "ruby",
+            "php",
+            "lua",
+            "awk",
+            "bash",
+            "sh",
+            "psql",
+            "mysql",
+            "sqlite3",
+            "curl",
+            "eslint",
+        ):
+            walker.flag(
+                "escape.code-argument",
+                HIGH,
+                "Makes an ordinary program run code that starts others.",
+                call.excerpt,
+                "Run the command itself.",
+                call.span,
+            )
             return
 
 
 def _starts_programs(name: str, call: Invocation) -> bool:
-    return name in ("screen", "tmux", "gdb", "expect", "rlwrap", "dosbox", "xterm", "konsole", "gnome-terminal", "ssh", "socat", "scanmem", "torify", "unshare", "ld.so")
+    return name in (
+        "screen",
+        "tmux",
+        "gdb",
+        "expect",
+        "rlwrap",
+        "dosbox",
+        "xterm",
+        "konsole",
+        "gnome-terminal",
+        "ssh",
+        "socat",
+        "scanmem",
+        "torify",
+        "unshare",
+        "ld.so",
+    )

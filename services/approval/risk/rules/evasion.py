@@ -10,7 +10,7 @@ from services.approval.risk.scoring import HIGH, MEDIUM, SERIOUS
 RULES = (
     Rule("evasion.history", "history", HIGH, "Removes the record of commands.", flags="-c -d -cw"),
     Rule("evasion.history", "unset", MEDIUM, "Turns off the record of commands.", arg=r"^(?:HISTFILE|HISTSIZE|HISTFILESIZE|PROMPT_COMMAND)$"),
-    Rule("evasion.history", "set shopt", MEDIUM, "Turns off the record of commands.", when=lambda c: "history" in c.args and bool({"+o", "-u"} & set(c.args)) or "+H" in c.args),
+    Rule("evasion.history", "set shopt", MEDIUM, "Turns off the record of commands.", when=lambda c: ("history" in c.args and bool({"+o", "-u"} & set(c.args))) or "+H" in c.args),
     Rule("evasion.history", "ln", SERIOUS, "Turns off the record of commands.", arg=r".*_history$"),
     Rule("evasion.logs", "journalctl", HIGH, "Removes logs.", when=lambda c: any(a.startswith(("--vacuum", "--rotate", "--flush", "--relinquish")) for a in c.args)),
     Rule("evasion.logs", "auditctl", HIGH, "Turns off the audit of the system.", when=lambda c: bool(c.flags & {"-D", "-d", "-W"}) or ("-e" in c.args and "0" in c.args) or bool(c.flags & {"-e0"})),

@@ -60,8 +60,14 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     if not outward:
         return
     if flows.SENSITIVE in carried or flows.ENVIRONMENT in carried:
-        walker.flag("exfiltration.sensitive", HIGH, "Sends secrets or settings of this machine to the network.", call.excerpt,
-                    "Send only what is meant to leave, to a place that is known.", call.span)
+        walker.flag(
+            "exfiltration.sensitive",
+            HIGH,
+            "Sends secrets or settings of this machine to the network.",
+            call.excerpt,
+            "Send only what is meant to leave, to a place that is known.",
+            call.span,
+        )
     elif flows.LOCAL in carried or outward == "file" or (call.stdin.present and call.stdin.text is None and flows.FETCHED not in carried):
         copies = call.name in ("scp", "rsync", "sftp", "aws", "gsutil", "gcloud", "az")
         walker.flag("exfiltration.local", MINOR if copies else MEDIUM, "Sends local data to the network.", call.excerpt, span=call.span)
@@ -70,7 +76,7 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
 
 
 def _sends(call: Invocation) -> str:
-    """"file" when a local file goes out, "data" when data does, empty when nothing does."""
+    """ "file" when a local file goes out, "data" when data does, empty when nothing does."""
     if call.name == "curl":
         sent = call.values(*_SEND_OPTIONS)
         if call.values(*_FILE_OPTIONS) or any(v.startswith("@") or "=@" in v or "=<" in v for v in sent):
@@ -89,7 +95,7 @@ def _sends(call: Invocation) -> str:
     if call.name in ("nc", "telnet", "socat", "mail", "mailx", "mutt", "sendmail", "ssh", "openssl", "sftp", "ftp", "lftp", "tftp", "swaks"):
         if call.name == "openssl" and call.positionals[:1] != ("s_client",):
             return ""
-        return "data" if call.stdin.present or call.taints or call.flags & {"-a", "-A", "-b"} and call.name in ("mutt", "mail", "mailx") else ""
+        return "data" if call.stdin.present or call.taints or (call.flags & {"-a", "-A", "-b"} and call.name in ("mutt", "mail", "mailx")) else ""
     if call.name == "gh":
         return "file" if call.positionals[:2] == ("gist", "create") else ""
     return "data" if call.args else ""

@@ -9,6 +9,7 @@ from services.approval.risk import normalise, paths, python_code
 from services.approval.risk.model import Factor
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
 
+MAX_SOURCE = 1 << 16  # characters of one program; some patterns look a bounded distance ahead from every position
 RunShell = Callable[[str], object]
 
 # language names as people write them: the language whose patterns apply
@@ -173,6 +174,8 @@ def assess(language: str, source: str, run_shell: RunShell) -> list[Factor]:
 
 def scan(language: str, source: str, run_shell: RunShell) -> list[Factor]:
     """Factors by what the text of a program names, comments taken out."""
+    if len(source) > MAX_SOURCE:
+        return [normalise.unreadable("too-large", f"Source of {len(source)} characters; at most {MAX_SOURCE} are analysed.")]
     text = _without_comments(source, _LINE_COMMENT.get(language))
     factors: dict[str, Factor] = {}
     for id, weight, pattern, message in _COMPILED[language]:

@@ -24,6 +24,8 @@ _RUNS_ITS_VALUE = frozenset(
     "BASH_ENV ENV PROMPT_COMMAND PS4 GIT_SSH_COMMAND GIT_SSH GIT_EXTERNAL_DIFF GIT_PAGER GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_ASKPASS PAGER MANPAGER "
     "EDITOR VISUAL LESSOPEN LESSCLOSE BROWSER SSH_ASKPASS SUDO_ASKPASS SUDO_EDITOR SYSTEMD_EDITOR RSYNC_RSH CVS_RSH FCEDIT PSQL_EDITOR".split()
 )
+_LOADED_FROM = frozenset("LD_LIBRARY_PATH DYLD_LIBRARY_PATH GCONV_PATH PERL5LIB".split())
+_OWN_PROGRAMS = re.compile(r"^(?::|\.|/tmp/|/var/tmp/|/dev/shm/|[^/$~\W])")
 _HISTORY_OFF = {"HISTFILE": ("/dev/null", ""), "HISTSIZE": ("0",), "HISTFILESIZE": ("0",), "SAVEHIST": ("0",)}
 _SOCKET = re.compile(r"^/dev/(?:tcp|udp)/")
 # Settings of Git and make that name programs to run, without a word of it on the command line.
@@ -58,6 +60,10 @@ def check_assignment(walker: Walker, name: str, value: Value) -> None:
             walker.flag("persistence.shell-hook", scoring.MEDIUM, f"{name} runs code in every shell.", f"{name}={value.text}")
         if HIDDEN not in value.text:
             walker.run_text(value.text)
+    elif name in _LOADED_FROM and value.text:
+        walker.flag("persistence.preload", scoring.MEDIUM, f"{name} says where programs load code from.", f"{name}={value.text}")
+    elif name == "PATH" and _OWN_PROGRAMS.match(value.text):
+        walker.flag("evasion.path", scoring.MEDIUM, "Puts a folder of its own before the system's programs.", f"PATH={value.text}")
     elif name.startswith("BASH_FUNC_"):
         # bash imports such a variable as a function, which then runs under the name of any program.
         walker.flag("persistence.shell-hook", scoring.HIGH, f"{name} replaces a program by shell code.", f"{name}={value.text}")

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from services.approval.risk import discovery, paths, secrets
+from services.approval.risk import discovery, normalise, paths, secrets
 from services.approval.risk.model import Factor, Span
 from services.approval.risk.rules import TABLE
 from services.approval.risk.scoring import MEDIUM, MINOR, PRODUCTION
 from services.approval.risk.wrappers import WRAPPERS
 
+MAX_DESCRIPTION = 1 << 14  # characters
 _CLAUSE = re.compile(
     r"(?:^|[.;:,!\n(]|\b(?:and|then|to|please|will|must|should|also|now|finally|first|next|by|or|we|i|you|it|agent|need to)\b)\s*(?:\b(?:please|then|also|now|carefully|safely|automatically|immediately|permanently|quickly)\b\s*)*"
 )
@@ -92,6 +93,8 @@ class Reading:
 
 def read(text: str) -> Reading:
     """Reads a description."""
+    if len(text) > MAX_DESCRIPTION:
+        return Reading((normalise.unreadable("too-large", f"A description of {len(text)} characters; at most {MAX_DESCRIPTION} are read."),), (), "")
     factors = secrets.detect(text)
     commands = commands_in(text)
     asks = bool(_ASKS.match(text))

@@ -12,6 +12,7 @@ from services.approval.risk.model import Factor
 from services.approval.risk.paths import HIDDEN
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, NOTE, SERIOUS
 
+MAX_SOURCE = 1 << 17  # characters of one program
 # A dotted name, or a prefix of one that ends with a dot: (factor id, weight, what it does)
 _CALLS: dict[str, tuple[str, int, str]] = {}
 
@@ -141,6 +142,8 @@ def assess(source: str, run_shell: Callable[[str], object]) -> list[Factor]:
     """Factors of Python source; what cannot be parsed is UNKNOWN, and still searched for what is telling."""
     if refusal := normalise.refusal(source):
         return [refusal]
+    if len(source) > MAX_SOURCE:
+        return [normalise.unreadable("too-large", f"Source of {len(source)} characters; at most {MAX_SOURCE} are analysed.")]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

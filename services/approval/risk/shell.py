@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
-from services.approval.risk import flows, normalise, paths, scoring
+from services.approval.risk import flows, hazards, normalise, paths, scoring
 from services.approval.risk.invocation import Flow, Invocation
 from services.approval.risk.model import Context, Factor, Span
 from services.approval.risk.paths import HIDDEN
@@ -90,6 +90,7 @@ class Walker:
             return Flow(present=True)
         source = text.encode("utf-8", "surrogatepass")
         tree = self._parser.parse(source)
+        hazards.check_text(self, text)
         if tree.root_node.has_error:
             self.state.characters += 3 * len(text)
         saved = (self._source, self._resolver)
@@ -121,6 +122,7 @@ class Walker:
                 self.flag("execution.fetched", scoring.HIGH, "Runs what was fetched from the network.", name.text)
             self.unreadable("hidden-command", "Which program runs is not known before it runs.", " ".join(w.text for w in words[:8]))
             return Flow(present=True, taints=NONE.union(*(w.taints for w in words)))
+        hazards.check_words(self, words)
         self._depth += 1
         try:
             if self._depth > MAX_DEPTH:
@@ -286,6 +288,8 @@ class Walker:
                 words.append(Word(self._resolver.raw(child)))
             else:
                 words += self._resolver.words(child)
+        if keyword != "unset":
+            hazards.check_declaration(self, words)
         return self.run_words(words)
 
     def _negated(self, node: Node, stdin: Flow) -> Flow:
@@ -312,8 +316,10 @@ class Walker:
         name_node, value_node = node.child_by_field_name("name"), node.child_by_field_name("value")
         if name_node is None:
             return
+        self._resolve_inside(name_node)  # a subscript is evaluated
         name = self._resolver.raw(name_node)
         value = self._resolver.text(value_node) if value_node is not None else Value("")
+        hazards.check_value(self, value)
         if "+=" in self._resolver.raw(node)[: len(name) + 2]:
             before = self._lookup(name)
             joined = before.text + value.text

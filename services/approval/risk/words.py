@@ -201,7 +201,12 @@ class Resolver:
 
     def _expanded(self, name: str, quoted: bool) -> Value:
         value = self._lookup(name)
-        return value if quoted else _split(value)
+        return value if quoted else self._split(value)
+
+    def _split(self, value: Value) -> Value:
+        """The value as an unquoted expansion gives it, hidden where separators of the script's own cut it."""
+        own = {c for c in self._lookup("IFS").text if not c.isspace() and c != HIDDEN}
+        return Value(HIDDEN, value.taints) if own and not own.isdisjoint(value.text) else _split(value)
 
     def _expansion(self, node: Node, quoted: bool) -> Value:
         """`${...}`: a plain name, a default, or a slice of a known value; everything else is hidden."""
@@ -211,12 +216,12 @@ class Resolver:
             return Value()
         value, rest = self._lookup(match.group()), body[match.end() :]
         if not rest:
-            return value if quoted else _split(value)
+            return value if quoted else self._split(value)
         if match.group() == "IFS":
             return Value(" " if quoted else _SPLIT)
         if rest.startswith((":-", ":=", "-", "=")):
             if value.text != HIDDEN or value.taints:
-                return value if quoted else _split(value)
+                return value if quoted else self._split(value)
             given = node.children[-2] if node.child_count > 3 else None
             return self._value(given, quoted=quoted) if given is not None and given.is_named else Value()
         if rest.startswith((":+", "+")):

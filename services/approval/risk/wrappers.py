@@ -157,7 +157,7 @@ WRAPPERS: dict[str, Wrapper] = {
 }
 SSH_VALUES = frozenset("-b -c -D -E -e -F -I -i -J -L -l -m -O -o -p -Q -R -S -W -w -B".split())
 
-_ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")
+_ASSIGNMENT = re.compile(r"^[A-Za-z_][^\s=/]*=")  # env takes names that no shell would: exported functions
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from services.approval.risk import normalise
 from services.approval.risk.invocation import Invocation, Rule
 from services.approval.risk.model import Factor
 from services.approval.risk.scoring import HIGH, MEDIUM, SERIOUS
@@ -53,16 +54,21 @@ _MONGO = (
     ("delete", MEDIUM, re.compile(r"(?i)\.(?:deletemany|deleteone|remove|findoneanddelete)\s*\("), "Deletes documents."),
     ("server", SERIOUS, re.compile(r"(?i)\.(?:shutdownserver|admincommand|createuser|grantrolestouser|updateuser)\s*\("), "Changes the database server."),
 )  # fmt: skip
-_MAX_STATEMENT = 200_000  # characters; patterns look ahead to the end of a statement
+_MAX_STATEMENT = 16_384  # characters; patterns look ahead to the end of a statement, so a longer one is UNKNOWN
+_MAX_SQL = 200_000  # characters of all statements
 
 
 def assess_sql(text: str) -> list[Factor]:
     """Factors of SQL (or of a document database's shell). Literals and comments are data and never match."""
+    if len(text) > _MAX_SQL:
+        return [normalise.unreadable("too-large", f"SQL of {len(text)} characters; at most {_MAX_SQL} are analysed.")]
     plain = _LITERALS.sub("''", _COMMENTS.sub(" ", text))
     found: dict[str, Factor] = {}
     for statement in plain.split(";"):
         if len(statement) > _MAX_STATEMENT:
-            statement = re.sub(r"\s+", " ", statement)
+            unread = normalise.unreadable("too-large", f"A statement of more than {_MAX_STATEMENT} characters.")
+            found[unread.id] = unread
+            continue
         for id, weight, pattern, message in _PATTERNS:
             if pattern.search(statement):
                 _keep(found, f"database.{id}", weight, message, statement)

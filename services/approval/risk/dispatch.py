@@ -120,7 +120,8 @@ def _wrapped(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], std
 
 
 def _inner(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], scripts: list[Word], outer: Invocation, stdin: Flow) -> Flow:
-    flow = Flow(taints=stdin.taints, present=True)
+    dump = frozenset({flows.ENVIRONMENT}) if name == "env" and not words and not scripts else NONE
+    flow = Flow(taints=stdin.taints | dump, present=True)
     for script in scripts:
         flow = interpreters.shell_text(walker, script, stdin)
     if wrapper.hidden_input:

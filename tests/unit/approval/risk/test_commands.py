@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- one case a line
 """What command lines are judged to do, by example."""
 
 from __future__ import annotations

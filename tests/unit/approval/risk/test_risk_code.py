@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- one case a line
 """Source code in the languages that agents write."""
 
 from __future__ import annotations
@@ -93,5 +94,8 @@ def test_unknown_languages_and_broken_code_are_unknown() -> None:
 def test_secrets_are_masked_and_ordinary_words_are_not() -> None:
     key = "AKIA" + "ABCDEFGHIJKLMNOP"
     assert redact(f"key {key} end") == "key [secret] end"
-    assert redact("token: string, password = getpass(), tokenizer=bpe") == "token: string, password = getpass(), tokenizer=bpe"
+    assert (
+        redact("token: string, password = getpass(), tokenizer=bpe")
+        == "token: string, password = getpass(), tokenizer=bpe"
+    )
     assert "hunter2x9" not in redact("postgres://app:hunter2x9@db/x")

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- one case a line
 """Shell commands: what hides a command, what only looks like one, and what everyday work looks like."""
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def test_a_hidden_command_is_found(script: str) -> None:
     assert level(script) is not Level.UNKNOWN
 
 
-@pytest.mark.parametrize("script", ['"$@"', "$CMD foo", "/???/b??/ca? x", "echo 'unfinished", "{rm,-rf,build}", "python -c \"$CODE\""])
+@pytest.mark.parametrize(
+    "script", ['"$@"', "$CMD foo", "/???/b??/ca? x", "echo 'unfinished", "{rm,-rf,build}", 'python -c "$CODE"']
+)
 def test_what_cannot_be_read_is_unknown(script: str) -> None:
     assert level(script) is Level.UNKNOWN
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- one case a line
 """What planned steps and results are judged to be, as the predecessor expected and failed to do."""
 
 from __future__ import annotations

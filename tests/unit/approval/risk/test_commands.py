@@ -1,4 +1,3 @@
-# ruff: noqa: E501 -- one case a line
 """What command lines are judged to do, by example."""
 
 from __future__ import annotations

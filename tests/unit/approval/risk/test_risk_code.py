@@ -1,4 +1,3 @@
-# ruff: noqa: E501 -- one case a line
 """Source code in the languages that agents write."""
 
 from __future__ import annotations

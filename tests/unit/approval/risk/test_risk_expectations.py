@@ -1,4 +1,3 @@
-# ruff: noqa: E501 -- one case a line
 """What the platform promised about risk, each expectation a test."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 -- one case a line
 """What planned steps and results are judged to be, as the predecessor expected and failed to do."""
 
 from __future__ import annotations

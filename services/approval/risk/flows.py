@@ -140,7 +140,7 @@ def scan_reads(walker: Walker, call: Invocation) -> frozenset[str]:
             if found and looks:
                 if found.weight >= scoring.SERIOUS:
                     walker.flag("discovery.secrets", scoring.NOTE, "Looks where secrets are kept.", arg)
-            elif found and not (call.name in ("git", "gh") and call.args[:1] != ("add",)):
+            elif found and not (call.name in ("git", "gh") and call.args[:1] != ("add",) and "--no-index" not in call.args):
                 walker.add(found)
                 if found.weight >= scoring.MEDIUM:
                     taints.add(SENSITIVE)

@@ -16,7 +16,7 @@ from services.approval.risk.wrappers import SSH_VALUES
 if TYPE_CHECKING:
     from services.approval.risk.shell import Walker
 
-SHELLS = frozenset("sh bash dash zsh ksh ksh93 ash fish csh tcsh rbash mksh pwsh powershell posh yash elvish rksh lksh".split())
+SHELLS = frozenset("sh bash dash zsh ksh ksh93 ash fish csh tcsh rbash mksh pwsh powershell posh yash elvish rksh lksh sash scsh".split())
 
 # interpreter: (language, options whose value is code, options that take another value)
 INTERPRETERS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {

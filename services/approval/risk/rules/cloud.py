@@ -71,7 +71,8 @@ RULES = (
     Rule("infrastructure.state", "terraform", SERIOUS, "Changes what the tool believes exists.", sub="state rm|state mv|state push|state replace-provider|taint|untaint|force-unlock|import|workspace delete",
          when=lambda c: c.positionals[0] not in ("force-unlock", "workspace") or len(c.positionals) > 2 or "-force" in c.flags),
     Rule("infrastructure.state", "pulumi", SERIOUS, "Changes what the tool believes exists.", sub="state *|stack rm|cancel|refresh|stack import"),
-    Rule("infrastructure.ansible", "ansible ansible-playbook salt puppet chef-client chef knife fab", MEDIUM, "Changes machines.", without="--check --list-hosts --syntax-check --version --list-tasks -C"),
+    Rule("infrastructure.ansible", "ansible ansible-playbook salt puppet chef-client chef knife fab", MEDIUM, "Changes machines.", without="--check --list-hosts --syntax-check --version --list-tasks -C --list",
+         when=lambda c: "ping" not in c.values("-m", "--module-name")),
     Rule("platform.delete", "heroku", SERIOUS, "Removes, stops or changes an application.", when=lambda c: bool(c.positionals) and bool(re.match(
         r"^(?:[\w-]+:(?:destroy|delete|remove|rm|kill|stop|restart|reset|unset|detach|disable|leave|rename|rotate|update|on|revoke|transfer|rollback|clear|uninstall|promote|add|downgrade|failover|killall|repoint|unfollow)|rollback|destroy|drains:remove)$", c.positionals[0]))),
     Rule("platform.delete", "netlify", SERIOUS, "Removes or overwrites a site's settings.", when=lambda c: bool(c.positionals) and bool(re.match(r"^(?:sites:delete|env:unset|env:clone|functions:delete|blobs:delete|addons:delete|unlink)$", c.positionals[0])) and (c.positionals[0] == "sites:delete" or len(c.args) > 1)),

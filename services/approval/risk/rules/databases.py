@@ -7,7 +7,7 @@ import re
 from services.approval.risk import normalise
 from services.approval.risk.invocation import Invocation, Rule
 from services.approval.risk.model import Factor
-from services.approval.risk.scoring import HIGH, MEDIUM, SERIOUS
+from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
 
 RULES = (
     Rule("database.flush", "redis-cli", HIGH, "Removes every key.", arg=r"(?i)^(?:flushall|flushdb)$", safer="Remove the keys of one prefix."),
@@ -21,7 +21,7 @@ RULES = (
          when=None),
     Rule("database.drop", "mysqladmin", HIGH, "Removes a database.", when=lambda c: bool({"drop", "shutdown", "password"} & set(c.args))),
     Rule("database.restore", "pg_restore mongorestore", SERIOUS, "Overwrites a database.", without="-l --list --dryRun"),
-    Rule("database.dump", "mysqldump pg_dump pg_dumpall mongodump mongoexport", MEDIUM, "Copies a whole database out.", without="--schema-only -s --no-data -d --version --help"),
+    Rule("database.dump", "mysqldump pg_dump pg_dumpall mongodump mongoexport", MINOR, "Copies a whole database out.", without="--schema-only -s --no-data -d --version --help"),
     Rule("database.migrate", "rails rake artisan manage.py prisma alembic flyway liquibase knex sequelize typeorm", SERIOUS, "Drops or resets a database.",
          arg=r"(?i)^(?:db:(?:drop|reset|purge|schema:load|migrate:reset|seed:replant)|migrate:(?:fresh|reset|rollback)|flush|clean|downgrade|reset|reset_db|db:wipe|dropall|drop-all|schema:drop|db:migrate:undo:all)$"),
     Rule("database.kafka", "kafka-topics kafka-topics.sh kafka-delete-records kafka-delete-records.sh", SERIOUS, "Removes messages or topics.", flags="--delete --offset-json-file"),

@@ -111,6 +111,8 @@ def _targets(call: Invocation) -> list[str]:
     if call.name in ("tee", "touch", "mkdir"):
         return rest
     if call.name in ("chmod", "chown", "chgrp", "chattr", "setfacl"):
+        if rest and re.match(r"^0?[0-7]00$", rest[0]):  # for its owner alone: that only ever closes
+            return []
         return [p for p in rest[1:] if paths.classify(p)]
     if call.name in ("sed", "perl"):
         return rest[1:] if any(f.startswith(("-i", "--in-place", "-pi")) for f in call.flags) else []

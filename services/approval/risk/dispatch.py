@@ -70,7 +70,8 @@ def _path_of_program(walker: Walker, call: Invocation) -> None:
     if "/" not in call.typed:
         return
     taints = walker.file_taint(call.typed)
-    if "fetched" in taints or "encoded" in taints:
+    fetched = walker.state.unpacked_fetched and not call.typed.startswith("/")
+    if fetched or "fetched" in taints or "encoded" in taints:
         walker.flag(
             "execution.fetched",
             scoring.HIGH,

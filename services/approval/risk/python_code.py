@@ -177,6 +177,7 @@ class _Reader:
         self._texts: dict[str, str] = {}  # local name: constant text
         self._imports: set[str] = set()
         self._reads_secret = self._sends = self._fetches = self._executes = self._decodes = False
+        self._roams = self._overwrites = False  # walks over folders outside its own; writes to paths that it found
 
     def add(self, factor: Factor) -> None:
         known = self.factors.get(factor.id)
@@ -312,6 +313,11 @@ class _Reader:
 
     def _call(self, node: ast.Call) -> None:
         name = self._dotted(node.func)
+        if name in ("os.walk", "glob.glob", "glob.iglob", "os.scandir", "os.listdir") or name.endswith(".rglob"):
+            start = self._text(
+                node.func.value if name.endswith(".rglob") and isinstance(node.func, ast.Attribute) else node.args[0] if node.args else None
+            )
+            self._roams = self._roams or (paths.outside(start, "") and not paths.is_temporary(start))
         known = _CALLS.get(name) or next((what for prefix, what in _WILD.items() if name.startswith(prefix)), None)
         if name in ("re.compile", "().compile") or (name.endswith("compile") and name != "compile" and "builtins" not in name):
             known = None
@@ -411,10 +417,14 @@ class _Reader:
 
     def _open(self, node: ast.Call, name: str) -> None:
         if name.endswith((".write_text", ".write_bytes", ".read_text", ".read_bytes", "Path.open")) and isinstance(node.func, ast.Attribute):
-            self._touches(self._text(node.func.value), write=".write_" in name)
-            return
-        mode = self._text(node.args[1]) if len(node.args) > 1 else next((self._text(k.value) for k in node.keywords if k.arg == "mode"), "r")
-        self._touches(self._text(node.args[0]) if node.args else "", write=bool(set(mode) & set("wax+")))
+            mode = self._text(node.args[0]) if name.endswith("Path.open") and node.args else "r"
+            path, write = self._text(node.func.value), ".write_" in name or bool(set(mode) & set("wax+"))
+        else:
+            given = next((k.value for k in node.keywords if k.arg == "mode"), None)
+            mode = self._text(node.args[1] if len(node.args) > 1 else given) if len(node.args) > 1 or given else "r"
+            path, write = self._text(node.args[0]) if node.args else "", bool(set(mode) & set("wax+"))
+        self._overwrites = self._overwrites or (write and path.startswith(HIDDEN))
+        self._touches(path, write=write)
 
     def _touches(self, path: str, *, write: bool) -> None:
         if not path or path == HIDDEN:
@@ -474,6 +484,8 @@ class _Reader:
                 self.flag("resource.loop", MEDIUM, "Grows without end.", node)
 
     def _combine(self) -> None:
+        if self._roams and self._overwrites:
+            self.flag("code.bulk-write", SERIOUS, "Writes over every file that it finds outside its own folder.")
         if self._reads_secret and self._sends:
             self.flag("exfiltration.sensitive", HIGH, "Reads secrets and sends data to the network.")
         if self._fetches and self._executes and "code.dynamic" in self.factors:

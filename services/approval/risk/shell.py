@@ -44,6 +44,7 @@ class State:
     functions: set[str] = field(default_factory=set)
     file_taints: dict[str, frozenset[str]] = field(default_factory=dict)
     file_texts: dict[str, str] = field(default_factory=dict)
+    unpacked_fetched: bool = False  # an archive from the network was unpacked: any file here may come from it
     commands: int = 0
     nested: int = 0
     characters: int = 0

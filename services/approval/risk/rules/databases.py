@@ -17,8 +17,6 @@ RULES = (
          when=lambda c: len(c.positionals) > 1 and c.positionals[0].lower() == "config" and c.positionals[1].lower() in ("set", "rewrite", "resetstat")),
     Rule("database.delete", "redis-cli", MEDIUM, "Removes keys.", sub="del|unlink|expire|rename|hdel|srem|zrem|ltrim"),
     Rule("database.drop", "dropdb dropuser", HIGH, "Removes a database or its user.", safer="Take a backup first."),
-    Rule("database.drop", "mysqladmin", HIGH, "Removes a database or stops the server.", sub="drop|shutdown|flush-privileges|password",
-         when=None),
     Rule("database.drop", "mysqladmin", HIGH, "Removes a database.", when=lambda c: bool({"drop", "shutdown", "password"} & set(c.args))),
     Rule("database.restore", "pg_restore mongorestore", SERIOUS, "Overwrites a database.", without="-l --list --dryRun"),
     Rule("database.dump", "mysqldump pg_dump pg_dumpall mongodump mongoexport", MINOR, "Copies a whole database out.", without="--schema-only -s --no-data -d --version --help"),

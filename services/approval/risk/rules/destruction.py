@@ -80,6 +80,8 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     elif call.name in ("shred", "rmdir", "unlink", "truncate"):
         for target in call.positionals:
             _write(walker, target)
+    elif call.name in ("unzip", "tar", "7z", "gunzip") and flows.FETCHED in read | call.stdin.taints:
+        walker.state.unpacked_fetched = True
     elif call.name in _WRITERS and not call.dry_run:
         carried = call.taints | read | call.stdin.taints
         if call.name in ("curl", "wget", "scp", "rsync"):

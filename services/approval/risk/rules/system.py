@@ -85,13 +85,14 @@ RULES = (
     Rule("credential.gpg", "gpg gpg2", SERIOUS, "Exports or removes secret keys.", flags="--export-secret-keys --export-secret-subkeys --delete-secret-keys --delete-secret-and-public-key --delete-keys"),
     Rule("credential.gpg", "openssl", MEDIUM, "Reads a private key.", sub="rsa|pkcs12|pkcs8|pkey", flags="-in"),
     Rule("credential.search", "grep egrep fgrep rg ag find", MEDIUM, "Searches for credentials outside the working directory.",
-         when=lambda c: any(re.search(r"(?i)passw|passwd|secret|api.?key|private.key|credential|token|id_rsa|\\.kdbx|shadow|\\.pem", a) for a in c.args)
+         when=lambda c: any(re.search(r"(?i)passw|passwd|akia|secret|api.?key|private.key|credential|token|id_rsa|\\.kdbx|shadow|\\.pem", a) for a in c.args)
          and any(re.match(r"^(?:/(?!tmp|dev/null|work|app|src)|~|\$HOME|[cC]:)", a) for a in c.args)),
     Rule("credential.environment", "printenv env", MINOR, "Prints every variable, secrets included.", when=lambda c: not c.args),
     Rule("credential.database", "getent", MEDIUM, "Reads accounts.", sub="shadow|gshadow"),
     Rule("credential.memory", "strings gcore", MEDIUM, "Reads memory.", arg=r"^/(?:dev/k?mem|proc/\d+/mem|proc/kcore)"),
     Rule("discovery.network-scan", "nmap masscan zmap rustscan arp-scan netdiscover unicornscan hping3 fping nikto gobuster dirb wfuzz ffuf sqlmap msfconsole msfvenom metasploit wpscan enum4linux smbmap smbclient rpcclient ldapsearch bloodhound-python responder ettercap bettercap aircrack-ng airodump-ng aireplay-ng dsniff arpspoof mitmproxy burpsuite feroxbuster amass subfinder nuclei theharvester linpeas.sh linenum.sh pspy pspy64 winpeas chisel ligolo evil-winrm",
          SERIOUS, "A tool for scanning or attacking other machines.", without="--version -V --help"),
+    Rule("discovery.sweep", "ping arping nc nmap telnet", MEDIUM, "Tries one address after another.", arg=r"^(?:\d{1,3}\.){2,3}(?:\d{1,3}\.)?\ufffc"),
     Rule("discovery.sniff", "tcpdump tshark wireshark dumpcap ngrep snoop", MEDIUM, "Listens to the network.", without="-D --version -r --help"),
     Rule("discovery.input", "xinput xdotool xwd scrot import screencapture xclip xsel arecord fswebcam logkeys script-keylogger pbpaste showkey wl-paste gnome-screenshot ffmpeg-grab get-clipboard", MINOR, "Reads the screen, the keyboard or the clipboard."),
     Rule("discovery.input", "logkeys showkey xinput arecord fswebcam", SERIOUS, "Records a person's input.", when=lambda c: c.name != "xinput" or "test" in c.args or "test-xi2" in c.args),

@@ -6,6 +6,8 @@ import time
 
 from redis.asyncio import Redis
 
+from services.runtime.redis import server_time
+
 
 class RedisClock:
     """Server time in milliseconds: the local monotonic clock plus an offset measured at every commit.
@@ -19,8 +21,7 @@ class RedisClock:
 
     async def calibrate(self, redis: Redis) -> None:
         """Measure the offset."""
-        seconds, micros = await redis.time()
-        self.observe(seconds * 1000 + micros // 1000)
+        self.observe(int(await server_time(redis) * 1000))
 
     def observe(self, server_ms: int) -> None:
         """Take a time that the server has just told."""

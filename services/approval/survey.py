@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from services.approval import risk
 from services.approval.policy import API_CALL, CODE_EXECUTION, FILE_WRITE, GIT_PUSH, WORKFLOW_CREATION
-from services.approval.risk.code import LANGUAGES
-from services.approval.risk.prose import commands_in, infer_type
+from services.approval.risk.detectors.prose import commands_in, infer_type
+from services.approval.risk.languages.source import LANGUAGES
 
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -17,10 +17,10 @@ from services.approval.risk.actions import (
     StepStart,
     WorkflowCreation,
 )
+from services.approval.risk.detectors.secrets import redact
 from services.approval.risk.engine import assess, assess_all
 from services.approval.risk.model import Assessment, Context, Factor, Level, Preview, Span, strictest
 from services.approval.risk.preview import preview
-from services.approval.risk.secrets import redact
 
 __all__ = [
     "Action",

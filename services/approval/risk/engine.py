@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable
 
-from services.approval.risk import api, code, nested, normalise, paths, prose, scoring, secrets
+from services.approval.risk import languages, normalise, scoring
 from services.approval.risk.actions import (
     Action,
     ApiCall,
@@ -20,11 +20,12 @@ from services.approval.risk.actions import (
     StepStart,
     WorkflowCreation,
 )
-from services.approval.risk.dispatch import dispatch
+from services.approval.risk.detectors import api, nested, paths, prose, secrets
 from services.approval.risk.model import Assessment, Context, Factor
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, SERIOUS
-from services.approval.risk.shell import Walker
-from services.approval.risk.words import Value, Word
+from services.approval.risk.shell.dispatch import dispatch
+from services.approval.risk.shell.walker import Walker
+from services.approval.risk.shell.words import Value, Word
 
 PRODUCTION_NAMES = frozenset({"production", "prod"})
 MANY_FILES = 100  # files in one result above which a person should look
@@ -114,7 +115,7 @@ def _command(action: Command, context: Context) -> list[Factor]:
 
 
 def _code(language: str, source: str, walker: Walker) -> list[Factor]:
-    return [*_text(source), *code.assess(language, source, walker.run_text)] if not normalise.refusal(source) else _text(source)
+    return [*_text(source), *languages.assess(language, source, walker.run_text)] if not normalise.refusal(source) else _text(source)
 
 
 def _content(path: str, content: str, walker: Walker) -> list[Factor]:
@@ -142,7 +143,7 @@ def _content(path: str, content: str, walker: Walker) -> list[Factor]:
     if language is None or len(content) > 200_000:
         return factors
     inner = Walker(walker.context, dispatch, walker.cwd)
-    found = [*code.assess(language, content, inner.run_text), *inner.factors]
+    found = [*languages.assess(language, content, inner.run_text), *inner.factors]
     for factor in found:
         if factor.weight >= HIGH:
             factors.append(
@@ -278,7 +279,7 @@ def _workflow(action: WorkflowCreation, context: Context) -> list[Factor]:
         parsed: object = json.loads(action.definition)
     except (ValueError, RecursionError):
         parsed = [{"run": block} for block in _run_blocks(action.definition)]
-    return factors + _with_shell(context, lambda walker: _values(parsed, walker, context)) + code.mentions(text)
+    return factors + _with_shell(context, lambda walker: _values(parsed, walker, context)) + languages.mentions(text)
 
 
 def _run_blocks(definition: str) -> list[str]:
@@ -359,7 +360,7 @@ def _value(found: nested.Found, walker: Walker, context: Context, files: set[str
         walker.run_words([Word(argument) for argument in text.split("\0")])
         walker.state.nested = 0
     elif found.kind == "code":
-        factors += code.assess(found.extra, text, walker.run_text) if found.extra else code.mentions(text)
+        factors += languages.assess(found.extra, text, walker.run_text) if found.extra else languages.mentions(text)
     elif found.kind == "path":
         files.add(text)
         if factor := paths.write_factor(text, context.working_dir):
@@ -368,7 +369,7 @@ def _value(found: nested.Found, walker: Walker, context: Context, files: set[str
         method, _, url = text.partition(" ") if " " in text else (found.extra or "GET", "", text)
         factors += api.assess_request(method, url, {}, None)
     else:
-        factors += code.mentions(text)
+        factors += languages.mentions(text)
         if found.extra == "content" or "\n" in text or "`" in text:
             for command in prose.commands_in(text)[:50] if "`" in text else []:
                 walker.run_text(command)

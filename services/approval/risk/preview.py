@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-from services.approval.risk import nested, secrets
 from services.approval.risk.actions import (
     Action,
     ApiCall,
@@ -18,8 +17,9 @@ from services.approval.risk.actions import (
     StepStart,
     WorkflowCreation,
 )
+from services.approval.risk.detectors import nested, secrets
+from services.approval.risk.detectors.prose import commands_in
 from services.approval.risk.model import Preview
-from services.approval.risk.prose import commands_in
 
 
 class _Collected:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.approval.risk.invocation import Invocation, RuleTable
 from services.approval.risk.rules import cloud, containers, databases, destruction, escapes, evasion, network, publishing, system, vcs
+from services.approval.risk.shell.invocation import Invocation, RuleTable
 
 if TYPE_CHECKING:
-    from services.approval.risk.shell import Walker
+    from services.approval.risk.shell.walker import Walker
 
 TABLE = RuleTable(
     destruction.RULES,

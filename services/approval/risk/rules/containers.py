@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from services.approval.risk import paths
-from services.approval.risk.invocation import Invocation, Rule
+from services.approval.risk.detectors import paths
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
+from services.approval.risk.shell.invocation import Invocation, Rule
 
 if TYPE_CHECKING:
-    from services.approval.risk.shell import Walker
+    from services.approval.risk.shell.walker import Walker
 
 _CONTAINER = "docker docker-compose"
 

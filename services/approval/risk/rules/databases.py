@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from services.approval.risk import normalise
-from services.approval.risk.invocation import Invocation, Rule
 from services.approval.risk.model import Factor
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
+from services.approval.risk.shell.invocation import Invocation, Rule
 
 RULES = (
     Rule("database.flush", "redis-cli", HIGH, "Removes every key.", arg=r"(?i)^(?:flushall|flushdb)$", safer="Remove the keys of one prefix."),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from services.approval.risk import flows, paths
-from services.approval.risk.invocation import Flow, Invocation, Rule
-from services.approval.risk.paths import HIDDEN
+from services.approval.risk.detectors import paths
+from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, SERIOUS
+from services.approval.risk.shell import flows
+from services.approval.risk.shell.invocation import Flow, Invocation, Rule
 
 if TYPE_CHECKING:
-    from services.approval.risk.shell import Walker
+    from services.approval.risk.shell.walker import Walker
 
 _DISK = r"^/dev/(?:sd[a-z]|hd[a-z]|vd[a-z]|xvd[a-z]|nvme\d|mmcblk\d|disk\d|rdisk\d|mapper/|dm-|md\d|sr\d|loop\d|vg|[a-z]+vg)"
 _FORMATTERS = "mkfs mkfs.ext2 mkfs.ext3 mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat mkfs.fat mkfs.ntfs mkfs.exfat mkfs.f2fs mkfs.minix mkfs.msdos mke2fs mkswap newfs"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from services.approval.risk.flows import LOOKERS, SPEAKERS
-from services.approval.risk.invocation import Invocation, Rule
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
+from services.approval.risk.shell.flows import LOOKERS, SPEAKERS
+from services.approval.risk.shell.invocation import Invocation, Rule
 
 if TYPE_CHECKING:
-    from services.approval.risk.shell import Walker
+    from services.approval.risk.shell.walker import Walker
 
 _SHELL_WORD = re.compile(r"(?:^|[\s'\"=:!;,(/|&`])/?(?:(?:usr/)?(?:local/)?bin/)(?:ba|da|z|k|a|c|tc|fi|mk)?sh(?:$|[\s'\";,)\\:|&`<>])")
 _EXECUTES = re.compile(

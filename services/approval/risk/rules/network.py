@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from services.approval.risk import api, flows
-from services.approval.risk.invocation import Invocation, Rule
-from services.approval.risk.paths import HIDDEN
+from services.approval.risk.detectors import api
+from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, NOTE, SERIOUS
+from services.approval.risk.shell import flows
+from services.approval.risk.shell.invocation import Invocation, Rule
 
 if TYPE_CHECKING:
-    from services.approval.risk.shell import Walker
+    from services.approval.risk.shell.walker import Walker
 
 RULES = (
     Rule("network.listener", "nc", HIGH, "Waits for connections from the network.", flags="-l --listen"),

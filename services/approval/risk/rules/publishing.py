@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.approval.risk.invocation import Invocation, Rule
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
+from services.approval.risk.shell.invocation import Invocation, Rule
 
 
 def _system_install(call: Invocation) -> bool:

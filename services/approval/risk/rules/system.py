@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from services.approval.risk.invocation import Invocation, Rule
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, SERIOUS
+from services.approval.risk.shell.invocation import Invocation, Rule
 
 
 def _setuid(call: Invocation) -> bool:

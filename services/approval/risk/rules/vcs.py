@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from services.approval.risk.invocation import Invocation, Rule
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
+from services.approval.risk.shell.invocation import Invocation, Rule
 
 
 def _all_files(call: Invocation) -> bool:

@@ -6,15 +6,17 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from services.approval.risk import code, flows, paths, scoring
-from services.approval.risk.invocation import Flow, Invocation
-from services.approval.risk.paths import HIDDEN
+from services.approval.risk import languages, scoring
+from services.approval.risk.detectors import paths
+from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.rules.databases import assess_sql
-from services.approval.risk.words import NONE, Value, Word
-from services.approval.risk.wrappers import SSH_VALUES
+from services.approval.risk.shell import flows
+from services.approval.risk.shell.invocation import Flow, Invocation
+from services.approval.risk.shell.words import NONE, Value, Word
+from services.approval.risk.shell.wrappers import SSH_VALUES
 
 if TYPE_CHECKING:
-    from services.approval.risk.shell import Walker
+    from services.approval.risk.shell.walker import Walker
 
 SHELLS = frozenset("sh bash dash zsh ksh ksh93 ash fish csh tcsh rbash mksh pwsh powershell posh yash elvish rksh lksh sash scsh".split())
 
@@ -123,7 +125,7 @@ def _shell(walker: Walker, call: Invocation) -> None:
         index += 1
     if script is not None:
         if call.name in ("powershell", "pwsh"):
-            walker.add(*code.assess("powershell", script.text, walker.run_text))
+            walker.add(*languages.assess("powershell", script.text, walker.run_text))
         else:
             shell_text(walker, script, call.stdin)
     elif operands and not call.flags & {"-s"}:
@@ -184,7 +186,7 @@ def run_language(walker: Walker, language: str, text: str) -> None:
     if language == "bash":
         walker.run_text(text)
     else:
-        walker.add(*code.assess(language, text, walker.run_text))
+        walker.add(*languages.assess(language, text, walker.run_text))
 
 
 def _interpreter(walker: Walker, call: Invocation) -> None:
@@ -244,7 +246,7 @@ def _interpreter(walker: Walker, call: Invocation) -> None:
 def _awk(walker: Walker, call: Invocation) -> None:
     program = next((p for p in call.positionals if "{" in p or "(" in p), "")
     for value in [program, *call.values("-e", "--source")]:
-        walker.add(*code.assess("awk", value, walker.run_text))
+        walker.add(*languages.assess("awk", value, walker.run_text))
 
 
 # -- tools with a command inside ---------------------------------------------------------------------------------

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from services.approval.risk import discovery, flows, interpreters, normalise, scoring
-from services.approval.risk.invocation import ALIASES, Flow, Invocation
-from services.approval.risk.paths import HIDDEN
+from services.approval.risk import normalise, scoring
+from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.rules import TABLE, check
 from services.approval.risk.rules.databases import as_statement
-from services.approval.risk.shell import Walker, excerpt_of, invocation
-from services.approval.risk.words import NONE, Value, Word
-from services.approval.risk.wrappers import WRAPPERS, Wrapper, unwrap
+from services.approval.risk.shell import discovery, flows, interpreters
+from services.approval.risk.shell.invocation import ALIASES, Flow, Invocation
+from services.approval.risk.shell.walker import Walker, excerpt_of, invocation
+from services.approval.risk.shell.words import NONE, Value, Word
+from services.approval.risk.shell.wrappers import WRAPPERS, Wrapper, unwrap
 
 _VERSIONED = re.compile(r"^(python|pypy|perl|ruby|node|php|lua|luajit|tclsh|wish|gcc|clang|java|pip|irb|psql|emacs|gdb)-?\d[\d.]*$")
 _TYPED_SHELLS = interpreters.SHELLS

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from services.approval.risk import paths, scoring
-from services.approval.risk.invocation import Flow, Invocation
-from services.approval.risk.paths import HIDDEN
-from services.approval.risk.words import Value, decoded
+from services.approval.risk import scoring
+from services.approval.risk.detectors import paths
+from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.shell.invocation import Flow, Invocation
+from services.approval.risk.shell.words import Value, decoded
 
 if TYPE_CHECKING:
-    from services.approval.risk.shell import Walker
+    from services.approval.risk.shell.walker import Walker
 
 SENSITIVE, LOCAL, FETCHED, ENCODED, ENVIRONMENT = "sensitive", "local", "fetched", "encoded", "environment"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.approval.risk.flows import FILTERS, LOOKERS, SPEAKERS
-from services.approval.risk.interpreters import INTERPRETERS, SHELLS
-from services.approval.risk.wrappers import WRAPPERS
+from services.approval.risk.shell.flows import FILTERS, LOOKERS, SPEAKERS
+from services.approval.risk.shell.interpreters import INTERPRETERS, SHELLS
+from services.approval.risk.shell.wrappers import WRAPPERS
 
 _ORDINARY = """
 7z ack acpi ag ant apk apropos apt apt-cache apt-get ar arch autoconf automake awk b2sum babel bandit basename bash bat bazel bc bg biber bibtex black blkid break brew

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.approval.risk import scoring
-from services.approval.risk.words import Word
+from services.approval.risk.shell.words import Word
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from services.approval.risk import discovery, normalise, paths, secrets
+from services.approval.risk import normalise
+from services.approval.risk.detectors import paths, secrets
 from services.approval.risk.model import Factor, Span
 from services.approval.risk.rules import TABLE
 from services.approval.risk.scoring import MEDIUM, MINOR, PRODUCTION
-from services.approval.risk.wrappers import WRAPPERS
+from services.approval.risk.shell import discovery
+from services.approval.risk.shell.wrappers import WRAPPERS
 
 MAX_DESCRIPTION = 1 << 14  # characters
 _CLAUSE = re.compile(

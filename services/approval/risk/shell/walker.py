@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
-from services.approval.risk import flows, hazards, normalise, paths, scoring
-from services.approval.risk.invocation import Flow, Invocation
+from services.approval.risk import normalise, scoring
+from services.approval.risk.detectors import paths
+from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.model import Context, Factor, Span
-from services.approval.risk.paths import HIDDEN
 from services.approval.risk.rules.databases import assess_sql
-from services.approval.risk.words import NONE, WELL_KNOWN, Resolver, Value, Word
+from services.approval.risk.shell import flows, hazards
+from services.approval.risk.shell.invocation import Flow, Invocation
+from services.approval.risk.shell.words import NONE, WELL_KNOWN, Resolver, Value, Word
 
 MAX_DEPTH = 60  # nested constructs of one script
 MAX_NESTED = 6  # scripts inside scripts (sh -c "sh -c ...")

@@ -7,10 +7,11 @@ import re
 import warnings
 from collections.abc import Callable
 
-from services.approval.risk import normalise, paths, secrets
+from services.approval.risk import normalise
+from services.approval.risk.detectors import paths, secrets
+from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.languages.python_calls import CALLS, METHODS, WILD
 from services.approval.risk.model import Factor
-from services.approval.risk.paths import HIDDEN
-from services.approval.risk.python_calls import CALLS, METHODS, WILD
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, SERIOUS
 
 MAX_SOURCE = 1 << 17  # characters of one program
@@ -36,7 +37,7 @@ def assess(source: str, run_shell: Callable[[str], object]) -> list[Factor]:
             warnings.simplefilter("ignore")
             tree = ast.parse(_as_module(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        from services.approval.risk.code import mentions
+        from services.approval.risk.languages.source import mentions
 
         return [normalise.unreadable("python-syntax", "Not valid Python: it cannot be read with certainty.", source[:80]), *mentions(source)]
     reader = _Reader(run_shell)
@@ -342,7 +343,7 @@ class _Reader:
             self.flag("code.suspicious-text", SERIOUS, "Names a place that attacks use.", excerpt=text)
 
     def _request(self, node: ast.Call, name: str) -> None:
-        from services.approval.risk import api
+        from services.approval.risk.detectors import api
 
         url = self._text(node.args[0]) if node.args else next((self._text(k.value) for k in node.keywords if k.arg == "url"), "")
         if url and not url.startswith(HIDDEN):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from services.approval.risk import scoring
-from services.approval.risk.words import Value, Word
+from services.approval.risk.shell.words import Value, Word
 
 if TYPE_CHECKING:
-    from services.approval.risk.shell import Walker
+    from services.approval.risk.shell.walker import Walker
 
 # A subscript with a substitution in it: arithmetic, `test -v`, `printf -v`, `read` and `unset` run it when they meet it.
 _SUBSCRIPT = re.compile(r"\w\[[^\]]*(?:\$\(|`|\$\{)")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from services.approval.risk.paths import HIDDEN
+from services.approval.risk.detectors.paths import HIDDEN
 
 MAX_EXPANSION = 64  # words that one brace list may make; more is a hidden word
 MAX_DEPTH = 30  # expansions inside expansions; deeper is hidden

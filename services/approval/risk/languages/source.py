@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from services.approval.risk import normalise, paths, python_code
+from services.approval.risk import normalise
+from services.approval.risk.detectors import paths
+from services.approval.risk.languages import python
 from services.approval.risk.model import Factor
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
 
@@ -168,7 +170,7 @@ def assess(language: str, source: str, run_shell: RunShell) -> list[Factor]:
 
         return assess_sql(source)
     if known == "python":
-        return python_code.assess(source, run_shell)
+        return python.assess(source, run_shell)
     return scan(known, source, run_shell)
 
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 
 from services.approval.risk.model import Factor, Span
-from services.approval.risk.words import NONE, Word
+from services.approval.risk.shell.words import NONE, Word
 
 # Options that take a value before a subcommand ("git -C dir clean"): the value is not the subcommand.
 VALUE_OPTIONS: dict[str, frozenset[str]] = {

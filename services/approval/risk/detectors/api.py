@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
-from services.approval.risk import secrets
+from services.approval.risk.detectors import secrets
+from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.model import Factor
-from services.approval.risk.paths import HIDDEN
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, NOTE, SERIOUS
 
 _METADATA = frozenset(

@@ -1,11 +1,16 @@
-"""Source code: what it calls. Python is read as a syntax tree (`python_code`); other languages by what they name."""
+"""Source code: what it calls.
+
+Python is read as a syntax tree (`python`), shell by its own walker, SQL by a parser. Every other language of `LANGUAGES`
+(JavaScript, TypeScript, Ruby, PHP, Go, Perl, Java, C, Rust, Lua, PowerShell, awk, Tcl, R, Lisp, gdb, AppleScript) is read by
+what its text names, with patterns of RE2: a name in a string or in a comment behind code counts as code, and a name that is
+put together while the program runs is not seen.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
-from services.approval.risk import normalise
+from services.approval.risk import normalise, patterns
 from services.approval.risk.detectors import paths
 from services.approval.risk.languages import python
 from services.approval.risk.model import Factor
@@ -40,8 +45,8 @@ _COMMON: tuple[_Row, ...] = (
 )
 _BY_LANGUAGE: dict[str, tuple[_Row, ...]] = {
     "javascript": (
-        ("code.process", SERIOUS, r"\bchild_process\b|\bexecSync\b|\bspawnSync\b|\bexecFile(?:Sync)?\b|\bDeno\.(?:run|Command)\b|\bBun\.(?:spawn|\$)|\bprocess\.binding\b|\bshelljs\b|\bexeca\b|\bspawn\s*\(|\bzx\b(?=['\"])", "Starts other programs."),
-        ("code.dynamic", SERIOUS, r"\beval\s*\(|\bnew\s+Function\s*\(|(?<![.\w])Function\s*\(\s*['\"`]|\bvm\.(?:runIn\w+|Script|compileFunction)|\b(?:setTimeout|setInterval)\s*\(\s*['\"`]|\brequire\s*\(\s*(?![`'\"\s])|\bimport\s*\(\s*(?![`'\"\s/])", "Runs code that is made while it runs."),
+        ("code.process", SERIOUS, r"\bchild_process\b|\bexecSync\b|\bspawnSync\b|\bexecFile(?:Sync)?\b|\bDeno\.(?:run|Command)\b|\bBun\.(?:spawn|\$)|\bprocess\.binding\b|\bshelljs\b|\bexeca\b|\bspawn\s*\(|\bzx['\"]", "Starts other programs."),
+        ("code.dynamic", SERIOUS, r"\beval\s*\(|\bnew\s+Function\s*\(|(?:^|[^.\w])Function\s*\(\s*['\"`]|\bvm\.(?:runIn\w+|Script|compileFunction)|\b(?:setTimeout|setInterval)\s*\(\s*['\"`]|\brequire\s*\(\s*[^`'\"\s]|\bimport\s*\(\s*[^`'\"\s/]", "Runs code that is made while it runs."),
         ("code.delete", SERIOUS, r"\b(?:unlink|rmdir|rm)Sync\s*\(|\bfs(?:\.promises|p)?\.(?:unlink|rmdir|rm)\s*\(|\brimraf\s*[.(]|\bfs\.(?:truncate|ftruncate)\w*\s*\(|\bDeno\.remove|\bfse?\.(?:remove|emptyDir)(?:Sync)?\s*\(", "Deletes files."),
         ("code.write", MINOR, r"\b(?:writeFile|appendFile|createWriteStream|outputFile)(?:Sync)?\s*\(|\bDeno\.write\w*File|\bchmodSync\b", "Writes files."),
         ("code.environment", MEDIUM, r"(?:JSON\.stringify|Object\.(?:keys|entries|values|assign))\s*\(\s*process\.env\s*\)|=\s*process\.env\s*[;\n]|\.\.\.process\.env", "Reads every variable, secrets included."),
@@ -50,14 +55,14 @@ _BY_LANGUAGE: dict[str, tuple[_Row, ...]] = {
         ("code.page", MEDIUM, r"\bdocument\.write\s*\(|\.innerHTML\s*=|document\.cookie", "Writes unchecked text into a page, or reads its cookies."),
     ),
     "ruby": (
-        ("code.process", SERIOUS, r"(?<![.\w])(?:system|exec|spawn|fork)\s*[( '\"%]|`[^`\n]+`|%x[\[({!]|\bIO\.popen\b|\bOpen3\b|\bKernel\.(?:exec|system|open|spawn)|\bPTY\.spawn\b|\bos:cmd\b|\bSystem\.cmd\b", "Starts other programs."),
-        ("code.dynamic", SERIOUS, r"(?<![.\w])(?:eval|instance_eval|class_eval|module_eval)\b|\bMarshal\.load\b|\bYAML\.(?:load|unsafe_load)\b|\bsend\s*\(\s*params|\bFiddle\b|\bCode\.eval_\w+", "Runs code that is made while it runs."),
+        ("code.process", SERIOUS, r"(?:^|[^.\w])(?:system|exec|spawn|fork)\s*[( '\"%]|`[^`\n]+`|%x[\[({!]|\bIO\.popen\b|\bOpen3\b|\bKernel\.(?:exec|system|open|spawn)|\bPTY\.spawn\b|\bos:cmd\b|\bSystem\.cmd\b", "Starts other programs."),
+        ("code.dynamic", SERIOUS, r"(?:^|[^.@$\w])(?:eval|instance_eval|class_eval|module_eval)\b|\bMarshal\.load\b|\bYAML\.(?:load|unsafe_load)\b|\bsend\s*\(\s*params|\bFiddle\b|\bCode\.eval_\w+", "Runs code that is made while it runs."),
         ("code.delete", SERIOUS, r"\bFileUtils\.(?:rm|remove)\w*|\bFile\.(?:delete|unlink|truncate)|\bDir\.(?:rmdir|delete|unlink)", "Deletes files."),
         ("code.network", MINOR, r"\bTCPSocket\b|\bTCPServer\b|\bNet::HTTP\.post|\bUDPSocket\b|\bSocket\.tcp", "Opens network connections."),
         ("code.environment", MEDIUM, r"\bENV\.(?:to_h|to_a|inspect|each)|\bputs\s+ENV\b", "Reads every variable, secrets included."),
     ),
     "perl": (
-        ("code.process", SERIOUS, r"(?<![$@%\w>-])(?:system|exec|fork)\b(?!\s*=>)|`[^`\n]+`|\bqx\s*[\W]|\bopen\s*\(?[^;]{0,200}['\"]\s*(?:-?\||[^'\"]*\|\s*['\"])|\bIPC::Open", "Starts other programs."),
+        ("code.process", SERIOUS, r"(?:^|[^$@%\w>-])(?:system|exec|fork)\s*(?:$|=[^>]|[^=\w\s]|\s[^=\s])|`[^`\n]+`|\bqx\s*[\W]|\bopen\s*\(?[^;]{0,200}['\"]\s*(?:-?\||[^'\"]*\|\s*['\"])|\bIPC::Open", "Starts other programs."),
         ("code.dynamic", SERIOUS, r"\beval\s*(?:\$|\(|['\"]|unpack|pack)|\bdo\s+['\"]/|/ee?[gimsx]*e\b\s*;", "Runs code that is made while it runs."),
         ("code.delete", SERIOUS, r"\b(?:unlink|rmtree|remove_tree|rmdir|truncate)\b", "Deletes files."),
         ("code.network", SERIOUS, r"\bIO::Socket\b|\buse\s+Socket\b|\bsocket\s*\(|\bLWP::", "Opens network connections."),
@@ -65,8 +70,8 @@ _BY_LANGUAGE: dict[str, tuple[_Row, ...]] = {
         ("code.environment", MEDIUM, r"(?:keys|values|each|map)?\s*%ENV\b", "Reads every variable, secrets included."),
     ),
     "php": (
-        ("code.process", HIGH, r"(?<![>\w:])(?:shell_exec|exec|system|passthru|proc_open|popen|pcntl_exec|pcntl_fork)\s*\(|`[^`\n]+`", "Starts other programs."),
-        ("code.dynamic", HIGH, r"(?<![>\w])(?:eval|assert|create_function|unserialize|preg_replace_callback_eval)\s*\(|\$\w+\s*\(\s*\$_(?:GET|POST|REQUEST)|include(?:_once)?\s*\(?\s*\$|\bFFI::", "Runs code that is made while it runs."),
+        ("code.process", HIGH, r"(?:^|[^>\w:])(?:shell_exec|exec|system|passthru|proc_open|popen|pcntl_exec|pcntl_fork)\s*\(|`[^`\n]+`", "Starts other programs."),
+        ("code.dynamic", HIGH, r"(?:^|[^>\w])(?:eval|assert|create_function|unserialize|preg_replace_callback_eval)\s*\(|\$\w+\s*\(\s*\$_(?:GET|POST|REQUEST)|include(?:_once)?\s*\(?\s*\$|\bFFI::", "Runs code that is made while it runs."),
         ("code.delete", SERIOUS, r"\b(?:unlink|rmdir)\s*\(", "Deletes files."),
         ("code.network", SERIOUS, r"\b(?:fsockopen|pfsockopen|stream_socket_client|stream_socket_server|socket_create)\s*\(", "Opens network connections."),
         ("code.upload", MEDIUM, r"\bmove_uploaded_file\s*\(|\bmail\s*\(", "Takes uploads or sends mail."),
@@ -79,14 +84,14 @@ _BY_LANGUAGE: dict[str, tuple[_Row, ...]] = {
         ("code.network", MINOR, r"\bnet\.(?:Dial|Listen)\w*\s*\(", "Opens network connections."),
     ),
     "java": (
-        ("code.process", SERIOUS, r"\bgetRuntime\s*\(\s*\)\s*\.\s*exec|\bProcessBuilder\b|\.execute\s*\(\s*\)(?=.*['\"]\w)|\bProcess\.Start\b|['\"][^'\"\n]+['\"]\.execute\(\)|\bsys\.process\b|\bProcessStartInfo\b", "Starts other programs."),
+        ("code.process", SERIOUS, r"\bgetRuntime\s*\(\s*\)\s*\.\s*exec|\bProcessBuilder\b|\.execute\s*\(\s*\).*['\"]\w|\bProcess\.Start\b|['\"][^'\"\n]+['\"]\.execute\(\)|\bsys\.process\b|\bProcessStartInfo\b", "Starts other programs."),
         ("code.delete", SERIOUS, r"\bFiles\.(?:delete|deleteIfExists|walk[\s\S]{0,80}delete)|\.delete(?:Recursively|OnExit|Dir)?\s*\(\s*\)|\bFileUtils\.(?:delete|clean)\w*|\bFile\.Delete\b|\bDirectory\.Delete\b", "Deletes files."),
         ("code.dynamic", SERIOUS, r"\bScriptEngine\w*|\bObjectInputStream\b|\bClass\.forName\b|\bdefineClass\b|\bGroovyShell\b|\bEval\.me\b|\bBinaryFormatter\b|\bAssembly\.Load\b|\bInitialContext\b|\bSystem\.load(?:Library)?\b", "Runs code that is made while it runs."),
         ("code.network", MINOR, r"\bnew\s+(?:Server)?Socket\s*\(|\bTcpClient\b|\bTcpListener\b", "Opens network connections."),
     ),
     "lua": (
         ("code.process", SERIOUS, r"\bos\.execute\b|\bio\.popen\b|\bposix\.exec|\bvim\.fn\.system", "Starts other programs."),
-        ("code.dynamic", SERIOUS, r"\bloadstring\b|(?<!\w)load\s*\(|\bpackage\.loadlib\b|\bdofile\s*\(|\bffi\.", "Runs code that is made while it runs."),
+        ("code.dynamic", SERIOUS, r"\bloadstring\b|(?:^|\W)load\s*\(|\bpackage\.loadlib\b|\bdofile\s*\(|\bffi\.", "Runs code that is made while it runs."),
         ("code.delete", SERIOUS, r"\bos\.(?:remove|rename)\s*\(", "Deletes files."),
         ("code.network", MEDIUM, r"\brequire\s*\(?['\"]socket", "Opens network connections."),
         ("code.read", MINOR, r"\bio\.open\s*\(", "Opens files."),
@@ -121,7 +126,7 @@ _BY_LANGUAGE: dict[str, tuple[_Row, ...]] = {
         ("code.network", MINOR, r"\bTcp(?:Stream|Listener)::", "Opens network connections."),
     ),
     "tcl": (
-        ("code.process", SERIOUS, r"(?<!\w)exec\s|\bspawn\s|\bopen\s+\"?\|", "Starts other programs."),
+        ("code.process", SERIOUS, r"(?:^|\W)exec\s|\bspawn\s|\bopen\s+\"?\|", "Starts other programs."),
         ("code.delete", SERIOUS, r"\bfile\s+delete\b", "Deletes files."),
         ("code.network", MEDIUM, r"\bsocket\s", "Opens network connections."),
     ),
@@ -131,14 +136,14 @@ _BY_LANGUAGE: dict[str, tuple[_Row, ...]] = {
     "text": (),
 }  # fmt: skip
 _COMPILED = {
-    language: [(id, weight, re.compile(pattern), message) for id, weight, pattern, message in rows + _COMMON]
+    language: [(id, weight, patterns.compile(pattern), message) for id, weight, pattern, message in rows + _COMMON]
     for language, rows in _BY_LANGUAGE.items()
 }
-_STARTED = re.compile(
-    r"(?:exec(?:Sync|File|FileSync|l|v|vp|lp)?|spawn(?:Sync)?|system|popen|shell_exec|passthru|proc_open|execute|Command|do shell script|qx)\s*[(\s{]\s*(['\"`])((?:(?!\1)[^\\\n]|\\.){1,4000})\1"
-)
-_BACKQUOTED = re.compile(r"`([^`\n]{1,2000})`")
-_QUOTED = re.compile(r"(['\"`])((?:/|~/|\.{0,2}/|\.)[\w./~*-]{2,200})\1")
+_CALL = r"(?:exec(?:Sync|File|FileSync|l|v|vp|lp)?|spawn(?:Sync)?|system|popen|shell_exec|passthru|proc_open|execute|Command|do shell script|qx)\s*[(\s{]\s*"
+_STARTED = patterns.compile(_CALL + r"""(?:"((?:[^"\\\n]|\\.)+)"|'((?:[^'\\\n]|\\.)+)'|`((?:[^`\\\n]|\\.)+)`)""")
+_BACKQUOTED = patterns.compile(r"`([^`\n]+)`")
+_QUOTED = patterns.compile(r"""['"`]((?:/|~/|\.{0,2}/|\.)[\w./~*-]{2,200})['"`]""")
+_ESCAPED = patterns.compile(r"\\(.)")
 _LINE_COMMENT = {
     "javascript": "//",
     "go": "//",
@@ -182,19 +187,24 @@ def scan(language: str, source: str, run_shell: RunShell) -> list[Factor]:
     factors: dict[str, Factor] = {}
     for id, weight, pattern, message in _COMPILED[language]:
         if match := pattern.search(text):
-            excerpt = text[match.start() : match.start() + 120].split("\n")[0]
+            excerpt = _excerpt(text, match)
             factors[id] = Factor(id, "code", message, weight, excerpt=excerpt, safer_alternative="Propose the effect itself as an action.")
     if "code.process" in factors:
-        started = [m.group(2) for m in _STARTED.finditer(text)]
+        started = [next(filter(None, m.groups()), "") for m in _STARTED.finditer(text)]
         if language in ("ruby", "perl", "php"):
             started += _BACKQUOTED.findall(text)
         for script in started[:200]:
-            run_shell(re.sub(r"\\(.)", r"\1", script))
+            run_shell(_ESCAPED.sub(lambda m: m.group(1), script))
     for match in _QUOTED.finditer(text):
-        found = paths.read_factor(match.group(2))
+        found = paths.read_factor(match.group(1))
         if found and found.weight >= MEDIUM:
             factors.setdefault(found.id, found)
     return list(factors.values())
+
+
+def _excerpt(text: str, match: patterns.Match) -> str:
+    """The line of a match from where it starts, at most 120 characters: a pattern may begin with the character before a name."""
+    return text[match.start() : match.start() + 120].strip().split("\n")[0]
 
 
 def _without_comments(source: str, marker: str | None) -> str:
@@ -208,12 +218,12 @@ def mentions(text: str) -> list[Factor]:
     found: dict[str, Factor] = {}
     for id, weight, pattern, message in _TELLING:
         if match := pattern.search(text):
-            found.setdefault(id, Factor(id, "code", message, weight, excerpt=text[match.start() : match.start() + 120].split("\n")[0]))
+            found.setdefault(id, Factor(id, "code", message, weight, excerpt=_excerpt(text, match)))
     return list(found.values())
 
 
 _TELLING = [
-    (id, weight, re.compile(pattern), message)
+    (id, weight, patterns.compile(pattern), message)
     for id, weight, pattern, message in (
         (
             "code.process",
@@ -224,7 +234,7 @@ _TELLING = [
         (
             "code.dynamic",
             SERIOUS,
-            r"(?<![.\w])(?:eval|exec)\s*\(\s*[\w'\"(]|\bnew\s+Function\s*\(|\b__import__\s*\(|\bpickle\.loads?\s*\(|\bmarshal\.loads?\s*\(",
+            r"(?:^|[^.\w])(?:eval|exec)\s*\(\s*[\w'\"(]|\bnew\s+Function\s*\(|\b__import__\s*\(|\bpickle\.loads?\s*\(|\bmarshal\.loads?\s*\(",
             "Runs code that is made while it runs.",
         ),
         (

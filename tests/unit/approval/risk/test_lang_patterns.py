@@ -1,0 +1,65 @@
+"""Languages that are read by what they name: the same answer before and behind the first character of a program."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from services.approval.risk.languages import source
+
+DANGEROUS = [
+    ("javascript", "require('child_process').execSync('id')", "code.process"),
+    ("javascript", "require(name)", "code.dynamic"),
+    ("javascript", "import { $ } from 'zx'", "code.process"),
+    ("ruby", "system('id')", "code.process"),
+    ("ruby", "x = 1\neval(text)", "code.dynamic"),
+    ("perl", "system 'id';", "code.process"),
+    ("perl", "exec($command);", "code.process"),
+    ("perl", "fork;", "code.process"),
+    ("perl", "$pid = fork", "code.process"),
+    ("php", "system($_GET['c']);", "code.process"),
+    ("php", "<?php eval($x);", "code.dynamic"),
+    ("lua", "load(text)()", "code.dynamic"),
+    ("tcl", "exec id", "code.process"),
+    ("groovy", "'id'.execute()", "code.process"),
+]
+HARMLESS = [
+    ("javascript", "const fs = require('fs');\nconst m = await import('./a.js');"),
+    ("ruby", "logger.system('x')\n@eval = 1"),
+    ("perl", "my %h = (system => 1, exec   => 2);\nprint $system;"),
+    ("php", "$db->exec('x'); Foo::system('x');"),
+    ("lua", "upload(text)"),
+]
+
+
+@pytest.mark.parametrize(("language", "text", "expected"), DANGEROUS)
+def test_names_that_act_are_found(language: str, text: str, expected: str) -> None:
+    for program in (text, "\n" + text):
+        assert expected in {factor.id for factor in source.assess(language, program, lambda script: None)}
+
+
+@pytest.mark.parametrize(("language", "text"), HARMLESS)
+def test_names_that_only_look_alike_are_not(language: str, text: str) -> None:
+    assert source.assess(language, text, lambda script: None) == []
+
+
+@pytest.mark.parametrize("quote", ["'", '"', "`"])
+def test_the_command_that_is_started_is_assessed(quote: str) -> None:
+    seen: list[str] = []
+    source.assess("javascript", f"child_process.exec({quote}rm -rf \\{quote}/x{quote})", seen.append)
+    assert seen == [f"rm -rf {quote}/x"]
+
+
+def test_an_unknown_language_is_unreadable() -> None:
+    (factor,) = source.assess("brainfog", "x", lambda script: None)
+    assert "brainfog" in factor.message
+
+
+@pytest.mark.parametrize("part", ["socket", "exec(", "exec('", "fsockopen", "while(true)", "`a", "'/etc", "open '"])
+@pytest.mark.parametrize("language", ["javascript", "php", "perl", "ruby", "java"])
+def test_any_text_of_the_largest_size_is_read_in_time(language: str, part: str) -> None:
+    text = (part * source.MAX_SOURCE)[: source.MAX_SOURCE]
+    started = time.perf_counter()
+    source.assess(language, text, lambda script: None)
+    assert time.perf_counter() - started < 1

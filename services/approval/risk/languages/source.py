@@ -2,8 +2,8 @@
 
 Python is read as a syntax tree (`python`), shell by its own walker, SQL by a parser. Every other language of `LANGUAGES`
 (JavaScript, TypeScript, Ruby, PHP, Go, Perl, Java, C, Rust, Lua, PowerShell, awk, Tcl, R, Lisp, gdb, AppleScript) is read by
-what its text names, with patterns of RE2: a name in a string or in a comment behind code counts as code, and a name that is
-put together while the program runs is not seen.
+what its text names, with patterns of RE2: a name in a string or in a comment behind code counts as code. Constant strings that
+are joined ('ex' + 'ec') and members by constant name (object['exec'](..)) are seen; what is put together in any other way is not.
 """
 
 from __future__ import annotations
@@ -143,6 +143,8 @@ _CALL = r"(?:exec(?:Sync|File|FileSync|l|v|vp|lp)?|spawn(?:Sync)?|system|popen|s
 _STARTED = patterns.compile(_CALL + r"""(?:"((?:[^"\\\n]|\\.)+)"|'((?:[^'\\\n]|\\.)+)'|`((?:[^`\\\n]|\\.)+)`)""")
 _BACKQUOTED = patterns.compile(r"`([^`\n]+)`")
 _QUOTED = patterns.compile(r"""['"`]((?:/|~/|\.{0,2}/|\.)[\w./~*-]{2,200})['"`]""")
+_JOINED = patterns.compile(r"""([\w/-] ?)(?:"\s*(?:\+|\.\.?)\s*"|'\s*(?:\+|\.\.?)\s*')""")  # 'ex' + 'ec', 'ex' . 'ec', 'ex' .. 'ec'
+_MEMBER = patterns.compile(r"""([\w)\]])\[\s*(?:"(\w+)"|'(\w+)'|`(\w+)`)\s*\]\s*\(""")  # object['exec'](
 _ESCAPED = patterns.compile(r"\\(.)")
 _LINE_COMMENT = {
     "javascript": "//",
@@ -184,6 +186,15 @@ def scan(language: str, source: str, run_shell: RunShell) -> list[Factor]:
     if len(source) > MAX_SOURCE:
         return [normalise.unreadable("too-large", f"Source of {len(source)} characters; at most {MAX_SOURCE} are analysed.")]
     text = _without_comments(source, _LINE_COMMENT.get(language))
+    factors = _scan(language, text, run_shell)
+    joined = _JOINED.sub(lambda m: m.group(1), text)
+    joined = _MEMBER.sub(lambda m: f"{m.group(1)}.{m.group(2) or m.group(3) or m.group(4)}(", joined)
+    if joined != text:  # both are read: what joining takes away by mistake is still seen in the text itself
+        factors = _scan(language, joined, run_shell) | factors
+    return list(factors.values())
+
+
+def _scan(language: str, text: str, run_shell: RunShell) -> dict[str, Factor]:
     factors: dict[str, Factor] = {}
     for id, weight, pattern, message in _COMPILED[language]:
         if match := pattern.search(text):
@@ -199,7 +210,7 @@ def scan(language: str, source: str, run_shell: RunShell) -> list[Factor]:
         found = paths.read_factor(match.group(1))
         if found and found.weight >= MEDIUM:
             factors.setdefault(found.id, found)
-    return list(factors.values())
+    return factors
 
 
 def _excerpt(text: str, match: patterns.Match) -> str:

@@ -12,6 +12,9 @@ DANGEROUS = [
     ("javascript", "require('child_process').execSync('id')", "code.process"),
     ("javascript", "require(name)", "code.dynamic"),
     ("javascript", "import { $ } from 'zx'", "code.process"),
+    ("javascript", "global.process.mainModule.require('child' + '_process')", "code.process"),
+    ("javascript", "fs['unl' + 'inkSync']('a')", "code.delete"),
+    ("lua", "os['exec' .. 'ute'](x)", "code.process"),
     ("ruby", "system('id')", "code.process"),
     ("ruby", "x = 1\neval(text)", "code.dynamic"),
     ("perl", "system 'id';", "code.process"),
@@ -30,6 +33,7 @@ HARMLESS = [
     ("perl", "my %h = (system => 1, exec   => 2);\nprint $system;"),
     ("php", "$db->exec('x'); Foo::system('x');"),
     ("lua", "upload(text)"),
+    ("javascript", "const a = require('.'); const t = parts['name'] + ', ' + x.join('.'); f['map'](t);"),
 ]
 
 
@@ -49,6 +53,12 @@ def test_the_command_that_is_started_is_assessed(quote: str) -> None:
     seen: list[str] = []
     source.assess("javascript", f"child_process.exec({quote}rm -rf \\{quote}/x{quote})", seen.append)
     assert seen == [f"rm -rf {quote}/x"]
+
+
+def test_a_command_in_pieces_is_assessed_whole() -> None:
+    seen: list[str] = []
+    source.assess("go", 'exec.Command("rm -r" + "f /")', seen.append)
+    assert "rm -rf /" in seen
 
 
 def test_an_unknown_language_is_unreadable() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from services.approval.risk import normalise
 from services.approval.risk.detectors import paths, secrets
 from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.languages import sql
 from services.approval.risk.languages.python_calls import CALLS, METHODS, WILD
 from services.approval.risk.model import Factor
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, SERIOUS
@@ -232,9 +233,7 @@ class _Reader:
             self.flag("code.environment", MEDIUM, "Reads every variable, secrets included.", node)
             self._reads_secret = True
         elif node.args and isinstance(node.func, ast.Attribute) and node.func.attr in ("execute", "executescript", "executemany", "raw"):
-            from services.approval.risk.rules.databases import assess_sql
-
-            for factor in assess_sql(self._text(node.args[0])):
+            for factor in sql.assess(self._text(node.args[0])):
                 self.add(factor)
         if name in (
             "requests.get",

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from services.approval.risk import normalise, patterns
 from services.approval.risk.detectors import paths
-from services.approval.risk.languages import python
+from services.approval.risk.languages import python, sql
 from services.approval.risk.model import Factor
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
 
@@ -173,9 +173,7 @@ def assess(language: str, source: str, run_shell: RunShell) -> list[Factor]:
         run_shell(source)
         return []
     if known == "sql":
-        from services.approval.risk.rules.databases import assess_sql
-
-        return assess_sql(source)
+        return sql.assess(source)
     if known == "python":
         return python.assess(source, run_shell)
     return scan(known, source, run_shell)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.approval.risk.rules import cloud, containers, databases, destruction, escapes, evasion, network, publishing, system, vcs
-from services.approval.risk.shell.invocation import Invocation, RuleTable
+from services.approval.risk.rules.rule import RuleTable
+from services.approval.risk.shell.invocation import Invocation
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker

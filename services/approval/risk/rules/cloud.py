@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from services.approval.risk.rules.rule import Predicate, Rule
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
-from services.approval.risk.shell.invocation import Invocation, Predicate, Rule
+from services.approval.risk.shell.invocation import Invocation
 
 _REMOVES = re.compile(
     r"^(?:delete|terminate|destroy|remove|purge|deregister|detach|disable|revoke|cancel|stop|reboot|release|drop|uninstall|kill|deactivate|reset|schedule-key-deletion"

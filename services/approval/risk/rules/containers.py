@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from services.approval.risk.detectors import paths
+from services.approval.risk.rules.rule import Rule
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
-from services.approval.risk.shell.invocation import Invocation, Rule
+from services.approval.risk.shell.invocation import Invocation
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker

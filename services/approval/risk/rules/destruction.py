@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.rules.rule import Rule
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, SERIOUS
 from services.approval.risk.shell import flows
-from services.approval.risk.shell.invocation import Flow, Invocation, Rule
+from services.approval.risk.shell.invocation import Flow, Invocation
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from services.approval.risk.rules.rule import Rule
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
 from services.approval.risk.shell.flows import LOOKERS, SPEAKERS
-from services.approval.risk.shell.invocation import Invocation, Rule
+from services.approval.risk.shell.invocation import Invocation
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from services.approval.risk.rules.rule import Rule
 from services.approval.risk.scoring import HIGH, MEDIUM, SERIOUS
-from services.approval.risk.shell.invocation import Rule
 
 RULES = (
     Rule("evasion.history", "history", HIGH, "Removes the record of commands.", flags="-c -d -cw"),

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from services.approval.risk.detectors import api
 from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.rules.rule import Rule
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, NOTE, SERIOUS
 from services.approval.risk.shell import flows
-from services.approval.risk.shell.invocation import Invocation, Rule
+from services.approval.risk.shell.invocation import Invocation
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from services.approval.risk.rules.rule import Rule
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
-from services.approval.risk.shell.invocation import Invocation, Rule
+from services.approval.risk.shell.invocation import Invocation
 
 
 def _all_files(call: Invocation) -> bool:

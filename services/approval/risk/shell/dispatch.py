@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from services.approval.risk import normalise, scoring
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.rules import TABLE, check
-from services.approval.risk.rules.databases import as_statement
-from services.approval.risk.shell import discovery, flows, interpreters
+from services.approval.risk.shell import discovery, flows, interpreters, statements
 from services.approval.risk.shell.invocation import ALIASES, Flow, Invocation
 from services.approval.risk.shell.walker import Walker, excerpt_of, invocation
 from services.approval.risk.shell.words import NONE, Value, Word
@@ -47,7 +46,7 @@ def dispatch(walker: Walker, words: list[Word], stdin: Flow) -> Flow:
         if produced is not None:
             return produced
     call = invocation(walker, words, stdin, name)
-    if statement := as_statement(call):
+    if statement := statements.as_statement(call):
         walker.add(*statement)
         return Flow(present=True)
     return _plain(walker, call, words)

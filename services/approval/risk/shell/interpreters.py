@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from services.approval.risk import languages, scoring
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
-from services.approval.risk.rules.databases import assess_sql
+from services.approval.risk.languages import sql
 from services.approval.risk.shell import flows
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.words import NONE, Value, Word
@@ -407,7 +407,7 @@ def _sql(walker: Walker, call: Invocation) -> None:
         else:
             walker.flag("database.piped", scoring.MEDIUM, "Runs statements that another program or a file gives.", call.excerpt)
     for value in values:
-        for factor in assess_sql(value):
+        for factor in sql.assess(value):
             walker.add(factor)
         for script in re.findall(r"(?:^|\n)\s*(?:\\!|\.shell|\.system|!)\s*([^\n]{1,4000})", value):
             walker.flag("escape.sql-shell", scoring.HIGH, "Leaves the database client for a shell.", call.excerpt)

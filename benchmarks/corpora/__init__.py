@@ -1,0 +1,1 @@
+"""Commands that are made, not collected: what the risk assessment is measured on besides files of labelled rows."""

@@ -1,9 +1,9 @@
 """How well the risk assessment tells risky commands from harmless ones, and how fast.
 
-Reads JSONL rows `{"id", "command" | "code" + "language", "risky", "corpus"}` and prints one JSON object a corpus: recall
-(the share of risky rows that would not be approved automatically), recall at HIGH, false-positive rate (harmless rows
-above LOW), precision, each with its 95 % interval (Wilson), and assessments a second on one core. A corpus with disputed
-labels gets a second object without those rows.
+Reads JSONL rows `{"id", "command" | "code" + "language", "risky", "corpus"}` and prints one JSON object a corpus:
+recall (the share of risky rows that would not be approved automatically), recall at HIGH, false-positive rate (harmless
+rows above LOW), precision, each with its 95 % interval (Wilson), and assessments a second on one core. A corpus with
+disputed labels gets a second object without those rows.
 
     .venv/bin/python -m benchmarks.risk_detection rows.jsonl [more.jsonl ...] [--show]
 """
@@ -131,7 +131,7 @@ def main() -> int:
         "--disputed",
         type=Path,
         default=DISPUTED,
-        help="JSON object: row id to the reason why its label is disputed; their corpora are also measured without them",
+        help="JSON object: row id to why its label is disputed; their corpora are also measured without them",
     )
     parser.add_argument("--show", action="store_true", help="print misses and false alarms by id")
     arguments = parser.parse_args()

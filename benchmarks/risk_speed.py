@@ -1,0 +1,120 @@
+"""How fast commands are assessed: `python -m benchmarks.risk_speed`.
+
+Prints one JSON object a line:
+
+- "library": typical commands (everyday ones, one in five risky) on one core, assessments a second, the best of `--rounds`
+  and the median; `rss_growth_mb` is how much the process grew over all rounds after the first.
+- "rpc": the same commands through AssessActions of a real approval service, in batches, one call under way at a time.
+- "worst": inputs made to be slow, with the seconds and the level of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+
+import psutil
+
+from benchmarks.corpora import evasions, everyday
+from harness.approval.v1 import risk_pb2
+from harness.common.v1 import action_pb2
+from motherharness import Client
+from motherharness.devstack import Stack
+from services.approval.risk import Command, assess
+
+RISKY_SHARE = 5  # one in so many of the typical commands is a risky one
+
+WORST: dict[str, str] = {
+    "1 MB of commands": "echo hello world; ls -la | grep x\n" * 30_000,
+    "1 MB in one word": "x" * (1 << 20),
+    "1 MB of quotes": "'" * (1 << 20),
+    "250 KB of commands": "echo hello world; ls -la | grep x\n" * 7_400,
+    "250 KB of arithmetic": "$[ 1 + " * 36_000,
+    "10,000 substitutions deep": "$(" * 10_000 + "ls" + ")" * 10_000,
+    "10,000 subshells deep": "(" * 10_000 + "ls" + ")" * 10_000,
+    "10,000 conditions deep": "if true; then " * 10_000 + "ls" + "; fi" * 10_000,
+    "10,000 default values deep": "echo " + "${a:-" * 10_000 + "x" + "}" * 10_000,
+    "10,000 here-documents": "cat <<E\nx\nE\n" * 10_000,
+    "doubling variables": "a=xxxxxxxx\n" + "a=$a$a\n" * 5_000 + "rm $a",
+    "brace lists": "echo " + "{a,b}" * 5_000,
+    "functions that call each other": "".join(f"f{i}() {{ f{i + 1}; f{i + 1}; }}\n" for i in range(2_000)) + "f0",
+}
+
+
+def typical(count: int) -> list[str]:
+    """Everyday commands with risky ones among them."""
+    ordinary = everyday.commands(count)
+    risky = evasions.COMMANDS
+    return [risky[i // RISKY_SHARE % len(risky)] if i % RISKY_SHARE == 0 else text for i, text in enumerate(ordinary)]
+
+
+def main() -> int:
+    """Measure and print. Exit code 1 means that an input took more than a second."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.risk_speed", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5, help="default %(default)s")
+    parser.add_argument("--commands", type=int, default=4000, help="a round, default %(default)s")
+    parser.add_argument("--batch", type=int, default=500, help="items a call, default %(default)s")
+    arguments = parser.parse_args()
+    machine = {"cpus": os.cpu_count(), "python": platform.python_version()}
+    commands = typical(arguments.commands)
+    print(json.dumps({"measure": "library", **library(commands, arguments.rounds), **machine}), flush=True)
+    with Stack(agents="") as stack:
+        rates = asyncio.run(rpc(stack, commands, arguments.rounds, arguments.batch))
+    print(json.dumps({"measure": "rpc", "batch": arguments.batch, **rates, **machine}), flush=True)
+    slow = False
+    for name, script in WORST.items():
+        started = time.perf_counter()
+        level = assess(Command(script=script)).level
+        seconds = time.perf_counter() - started
+        slow = slow or seconds > 1
+        print(
+            json.dumps({"measure": "worst", "input": name, "level": level.name, "seconds": round(seconds, 3)}),
+            flush=True,
+        )
+    return int(slow)
+
+
+def library(commands: list[str], rounds: int) -> dict[str, object]:
+    """Assess in this process."""
+    process = psutil.Process()
+    rates: list[float] = []
+    grown = 0
+    for number in range(rounds + 1):  # the first is the warm-up
+        started = time.perf_counter()
+        for command in commands:
+            assess(Command(script=command))
+        rates.append(len(commands) / (time.perf_counter() - started))
+        if number == 0:
+            grown = -process.memory_info().rss
+    return summary(rates[1:]) | {"rss_growth_mb": round((grown + process.memory_info().rss) / 1e6, 1)}
+
+
+async def rpc(stack: Stack, commands: list[str], rounds: int, batch: int) -> dict[str, object]:
+    """Assess through the service."""
+    items = [
+        risk_pb2.AssessItem(actions=[action_pb2.Action(command=action_pb2.CommandAction(script=command))])
+        for command in commands
+    ]
+    rates: list[float] = []
+    async with Client(stack.connection("alice"), timeout=60) as client:
+        for _ in range(rounds + 1):
+            started = time.perf_counter()
+            for at in range(0, len(items), batch):
+                await client.assess(items[at : at + batch])
+            rates.append(len(items) / (time.perf_counter() - started))
+    return summary(rates[1:])
+
+
+def summary(rates: list[float]) -> dict[str, object]:
+    """The best and the median rate."""
+    return {"best_per_s": round(max(rates)), "median_per_s": round(statistics.median(rates)), "rounds": len(rates)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -56,6 +56,17 @@ test: setup ## Run all tests but the long fault test; PYTEST="-k name" narrows i
 test-faults: setup ## Kill processes at random moments of a run, and count what was lost or done twice
 	@$(BIN)/pytest tests -q -m faults $(PYTEST)
 
+FUZZ_STAMP := .venv/.fuzz
+$(FUZZ_STAMP): requirements/fuzz.txt $(PROJECT_STAMP)
+	@$(PIP) install --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+SECONDS := 60
+.PHONY: fuzz
+fuzz: $(FUZZ_STAMP) ## Fuzz the risk assessment for SECONDS=60 (Linux on x86-64)
+	@PYTHONPATH=. $(BIN)/python tests/fuzz/fuzz_risk.py -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 \
+		-print_final_stats=1 -artifact_prefix=.build/
+
 .PHONY: check
 check: setup ## Format, lint, types, layering, contracts, generated code
 	$(BIN)/ruff format --check .
@@ -105,7 +116,8 @@ lock: | $(BIN)/python ## Pin with hashes, into requirements/, what pyproject.tom
 	@$(LOCK) $(UPGRADE) --extra dev --output-file requirements/dev.txt pyproject.toml requirements/compat.in
 	@$(LOCK) $(UPGRADE) --extra local --constraint requirements/dev.txt --output-file requirements/runtime.txt \
 		pyproject.toml requirements/compat.in
-	@sed -i '/^# WARNING/,$$d' requirements/dev.txt requirements/runtime.txt
+	@$(LOCK) $(UPGRADE) --output-file requirements/fuzz.txt requirements/fuzz.in
+	@sed -i '/^# WARNING/,$$d' requirements/dev.txt requirements/runtime.txt requirements/fuzz.txt
 
 .PHONY: clean
 clean: ## Remove what was built and cached; keeps .venv

@@ -2,7 +2,7 @@
 
 Prints one JSON object a line:
 
-- "library": typical commands (everyday ones, one in five risky) on one core, assessments a second, the best of `--rounds`
+- "library": typical commands (one in five risky) on one core, assessments a second, the best of `--rounds`
   and the median; `rss_growth_mb` is how much the process grew over all rounds after the first.
 - "rpc": the same commands through AssessActions of a real approval service, in batches, one call under way at a time.
 - "worst": inputs made to be slow, with the seconds and the level of each.

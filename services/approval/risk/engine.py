@@ -41,6 +41,8 @@ def assess(action: Action, context: Context | None = None) -> Assessment:
         factors = _factors(action, where)
     except RecursionError:
         factors = [normalise.unreadable("too-deep", "Nested deeper than is analysed.")]
+    except UnicodeEncodeError:  # in a field that is not looked at as a text of its own
+        factors = [normalise.unreadable("encoding", "Contains what is no character.")]
     production = where.environment.strip().lower() in PRODUCTION_NAMES
     return scoring.conclude(factors, production=production)
 

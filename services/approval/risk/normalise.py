@@ -35,6 +35,11 @@ def refusal(text: str) -> Factor | None:
     if "\x00" in text:
         at = text.index("\x00")
         return unreadable("nul", "Contains a NUL character.", span=Span(at, at + 1))
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # half of a surrogate pair: no UTF-8 text has it, Python's strings may
+            return unreadable("encoding", "Contains what is no character.", span=Span(error.start, error.end))
     return None
 
 

@@ -17,7 +17,7 @@ from services.approval.risk import normalise, scoring, syntax
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.model import Context, Factor, Span
-from services.approval.risk.shell import flows, hazards, statements
+from services.approval.risk.shell import flows, hazards, lines, statements
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.words import NONE, WELL_KNOWN, Resolver, Value, Word
 
@@ -90,11 +90,13 @@ class Walker:
             return Flow(present=True)
         source = text.encode("utf-8", "surrogatepass")
         try:
-            tree = _GRAMMAR.parse(source)
+            tree = _GRAMMAR.parse(lines.separated(source))
         except syntax.TooComplex:
             self.unreadable("too-complex", "Takes more work to read than a script of its length should.", text)
             return Flow(present=True)
         hazards.check_text(self, text)
+        if lines.swallowed(source, tree):
+            self.unreadable("line-end", "A backslash at the start of a line hides where a command ends.", text)
         saved = (self._source, self._resolver)
         self._source = source
         self._resolver = Resolver(source, self._lookup, self._substitute)

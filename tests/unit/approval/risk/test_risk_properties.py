@@ -87,6 +87,12 @@ def test_a_wrapper_never_lowers_a_level(wrapper: str, risky: str) -> None:
     assert assess(Command(script=f"{wrapper} {risky}")).level >= assess(Command(script=risky)).level
 
 
+def test_half_a_character_is_unknown() -> None:
+    for text in ("aws s3 rb s3://\udc9e\udc8a", "\ud800", "rm -rf \udfff"):
+        assert assess(Command(script=text)).level is Level.UNKNOWN
+        assert assess(StepResult("coder", text, result={text: [text]})).level is Level.UNKNOWN
+
+
 def test_an_object_too_deep_or_nul_is_unknown() -> None:
     value: object = "x"
     for _ in range(5000):

@@ -1,0 +1,60 @@
+"""No way to join two lines hides the second command."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.approval.risk import Command, Level, assess
+
+FIRST = [
+    "ls",
+    "ls -la",
+    "x=1",
+    "ls > out",
+    "ls | cat",
+    "export A=1",
+    'echo "a"',
+    "[ -f x ]",
+    "unset x",
+    "ls 2>&1",
+    "ls #",
+    "cat <in",
+    "ls &&",
+]
+SECOND = [
+    r"\rm -rf /",
+    r"\r\m -rf /",
+    r"\/bin/rm -rf /",
+    "\\\nrm -rf /",
+    "\\\n\\rm -rf /",
+    r"\rm\ -rf x; rm -rf /",
+]
+
+
+@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize("second", SECOND)
+def test_a_backslash_at_the_start_of_a_line_hides_nothing(first: str, second: str) -> None:
+    assert assess(Command(script=f"{first}\n{second}")).level > Level.LOW
+    assert assess(Command(script=f"{first}\n\n{second}\nls")).level > Level.LOW
+
+
+def test_what_the_backslash_escapes_is_read_as_bash_does() -> None:
+    assert assess(Command(script="ls\n\\rm -rf /")).level is Level.CRITICAL
+    assert assess(Command(script="echo 'a\n\\'; rm -rf /; echo 'b\n\\'")).level is Level.CRITICAL
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo a \\\n  b",
+        "ls \\\n  -la \\\n  src",
+        "docker run --rm \\\n\t-v $PWD:/w \\\n\timage make test",
+        "echo 'two\n\\lines'",
+        'echo "a\n\\"quoted\\" b"',
+        "awk '\n\\/x/ {print}\n' file",
+        "cat <<'E'\n\\begin{document}\n\\end{document}\nE",
+        "printf '%s\\n' a |\n\\cat",
+    ],
+)
+def test_continued_lines_and_quoted_backslashes_stay_low(script: str) -> None:
+    assert assess(Command(script=script)).level is Level.LOW

@@ -121,6 +121,7 @@ def answer_of(row: dict[str, Any]) -> dict[str, Any]:
                 "weight": factor.weight,
                 "excerpt": factor.excerpt,
                 "safer_alternative": factor.safer_alternative,
+                "span": [factor.span.start, factor.span.end] if factor.span else None,
             }
             for factor in judged.assessment.factors
         ],

@@ -60,6 +60,9 @@ def context_of(context: risk_pb2.ActionContext, default_environment: str) -> ris
         environment=environment_name(context.environment, default_environment),
         agent=context.agent,
         approval_type=type_name(context.approval_type),
+        working_dir=context.working_directory,
+        links=dict(context.links),
+        agent_rating=_LEVELS_BACK.get(context.agent_rating),
     )
 
 
@@ -160,6 +163,7 @@ def assessment_message(assessment: risk.Assessment, approval_type: str) -> risk_
                 weight=factor.weight,
                 excerpt=factor.excerpt,
                 safer_alternative=factor.safer_alternative,
+                span=risk_pb2.Span(start=factor.span.start, end=factor.span.end) if factor.span else None,
             )
             for factor in assessment.factors
         ],

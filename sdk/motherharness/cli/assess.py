@@ -249,6 +249,7 @@ def shaped(row_id: Any, item: risk_pb2.AssessedItem | RowError) -> Row:
             "weight": factor.weight,
             "excerpt": factor.excerpt,
             "safer_alternative": factor.safer_alternative,
+            "span": [factor.span.start, factor.span.end] if factor.HasField("span") else None,
         }
         for factor in assessment.factors
     ]

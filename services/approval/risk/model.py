@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 
@@ -39,7 +40,8 @@ class Factor:
 
     `id` is stable ("destruction.recursive-delete"), `category` its first part. `weight` is what it adds to the score.
     `excerpt` is the part of the input that raised it (secrets masked, at most 200 characters); `span` is where that part
-    is in the assessed text, None when the text was derived (decoded, resolved, joined). `safer_alternative` may be empty.
+    is in the action's own text (a script, code, a description, a path, an address, the content of a file), None when the
+    text was derived (decoded, resolved, joined, a value inside an object). `safer_alternative` may be empty.
     """
 
     id: str
@@ -66,13 +68,18 @@ class Context:
 
     `environment` is a setting of the project ("development", "staging", "production"), never guessed from a name.
     `approval_type` is the type that was asked for explicitly (file_write, code_execution, git_push, workflow_creation,
-    api_call); empty means: infer it from the action. `working_dir` is the folder that the agent may change.
+    api_call); empty means: infer it from the action. `working_dir` is the folder that the agent may change. `links` are
+    the symbolic links that paths go through, path to target, each absolute or relative to `working_dir` (a relative target
+    to the folder of its link): a path counts as what it leads to. `agent_rating` is how risky the agent says that it is: it
+    can raise the level and never lowers it.
     """
 
     environment: str = "development"
     agent: str = ""
     approval_type: str = ""
     working_dir: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
+    agent_rating: Level | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,13 @@ def test_output_is_one_object_a_line() -> None:
     assert harmless["auto_approved"] is True
 
 
+def test_factors_say_where_they_were_found() -> None:
+    (answer,) = answers([b'{"id": 1, "command": "ls; rm -rf /srv"}'])
+    spans = {factor["id"]: factor["span"] for factor in answer["factors"]}
+    assert spans["destruction.recursive-delete"] == [4, 15]
+    assert None in spans.values()
+
+
 def test_the_environment_of_a_row_changes_its_assessment_and_not_the_policy() -> None:
     row = b'{"id": 1, "command": "make", "environment": "production"}'
     (answer,) = answers([row])

@@ -101,6 +101,22 @@ def test_an_unspecified_environment_is_the_deployments() -> None:
     assert convert.context_of(risk_pb2.ActionContext(), "production").environment == "production"
 
 
+def test_where_an_action_happens_reaches_the_assessment() -> None:
+    message = risk_pb2.ActionContext(
+        working_directory="/srv/app", links={"out": "/etc"}, agent_rating=risk_pb2.RISK_LEVEL_HIGH
+    )
+    context = convert.context_of(message, "development")
+    assert context == risk.Context(working_dir="/srv/app", links={"out": "/etc"}, agent_rating=risk.Level.HIGH)
+    assert convert.context_of(risk_pb2.ActionContext(), "development").agent_rating is None
+
+
+def test_a_factor_says_where_it_was_found() -> None:
+    factors = (risk.Factor("a.b", "a", "why", 1, span=risk.Span(0, 4)), risk.Factor("a.c", "a", "why", 1))
+    placed, derived = convert.assessment_message(risk.Assessment(risk.Level.LOW, 0, factors), "").factors
+    assert (placed.span.start, placed.span.end, placed.HasField("span")) == (0, 4, True)
+    assert not derived.HasField("span")
+
+
 @pytest.mark.parametrize("environment", DEFAULTS)
 def test_policies_there_and_back(environment: str) -> None:
     message = convert.policy_message(environment, DEFAULTS[environment])

@@ -71,6 +71,26 @@ class ActionContext(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LinksEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     APPROVAL_TYPE_FIELD_NUMBER: _builtins.int
@@ -78,6 +98,9 @@ class ActionContext(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
     STEP_ID_FIELD_NUMBER: _builtins.int
+    WORKING_DIRECTORY_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
+    AGENT_RATING_FIELD_NUMBER: _builtins.int
     environment: _action_pb2.Environment.ValueType
     agent: _builtins.str
     approval_type: _action_pb2.ApprovalType.ValueType
@@ -86,6 +109,16 @@ class ActionContext(_message.Message):
     task_id: _builtins.str
     run_id: _builtins.str
     step_id: _builtins.str
+    working_directory: _builtins.str
+    """The folder that the agent may change, as an absolute path; what is changed elsewhere counts as outside."""
+    agent_rating: Global___RiskLevel.ValueType
+    """How risky the agent itself says that it is. It can raise the level and never lowers it."""
+    @_builtins.property
+    def links(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Symbolic links that paths of the actions go through, path to target, each absolute or relative to
+        working_directory: a path is judged as what it leads to. A target that is relative starts at its link's folder.
+        """
+
     def __init__(
         self,
         *,
@@ -96,14 +129,41 @@ class ActionContext(_message.Message):
         task_id: _builtins.str = ...,
         run_id: _builtins.str = ...,
         step_id: _builtins.str = ...,
+        working_directory: _builtins.str = ...,
+        links: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        agent_rating: Global___RiskLevel.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "approval_type", b"approval_type", "environment", b"environment", "project_id", b"project_id", "run_id", b"run_id", "step_id", b"step_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "agent_rating", b"agent_rating", "approval_type", b"approval_type", "environment", b"environment", "links", b"links", "project_id", b"project_id", "run_id", b"run_id", "step_id", b"step_id", "task_id", b"task_id", "working_directory", b"working_directory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ActionContext: _TypeAlias = ActionContext  # noqa: Y015
+
+@_typing.final
+class Span(_message.Message):
+    """A half-open range of characters (code points) of the text that was assessed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    start: _builtins.int
+    end: _builtins.int
+    def __init__(
+        self,
+        *,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Span: _TypeAlias = Span  # noqa: Y015
 
 @_typing.final
 class RiskFactor(_message.Message):
@@ -117,6 +177,7 @@ class RiskFactor(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     EXCERPT_FIELD_NUMBER: _builtins.int
     SAFER_ALTERNATIVE_FIELD_NUMBER: _builtins.int
+    SPAN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable, e.g. "shell.destructive.rm_recursive"."""
     category: _builtins.str
@@ -127,6 +188,10 @@ class RiskFactor(_message.Message):
     """The part of the input it was found in."""
     safer_alternative: _builtins.str
     """A safer way to the same end, where there is one."""
+    @_builtins.property
+    def span(self) -> Global___Span:
+        """Where it was found in the text of the action; absent when that text was derived (decoded, resolved, joined)."""
+
     def __init__(
         self,
         *,
@@ -136,12 +201,15 @@ class RiskFactor(_message.Message):
         weight: _builtins.int = ...,
         excerpt: _builtins.str = ...,
         safer_alternative: _builtins.str = ...,
+        span: Global___Span | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_span", b"_span", "span", b"span"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "excerpt", b"excerpt", "explanation", b"explanation", "id", b"id", "safer_alternative", b"safer_alternative", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_span", b"_span", "category", b"category", "excerpt", b"excerpt", "explanation", b"explanation", "id", b"id", "safer_alternative", b"safer_alternative", "span", b"span", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__span: _TypeAlias = _typing.Literal["span"]  # noqa: Y015
+    _WhichOneofArgType__span: _TypeAlias = _typing.Literal["_span", b"_span"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__span) -> _WhichOneofReturnType__span | None: ...
 
 Global___RiskFactor: _TypeAlias = RiskFactor  # noqa: Y015
 

@@ -1,0 +1,75 @@
+"""Files written and deleted: where they are, and what a written script would do once somebody runs it."""
+
+from __future__ import annotations
+
+from services.approval.risk import languages, normalise
+from services.approval.risk.actions import FileDelete, FileWrite
+from services.approval.risk.detectors import paths
+from services.approval.risk.kinds import texts
+from services.approval.risk.model import Context, Factor
+from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, SERIOUS
+from services.approval.risk.shell.dispatch import dispatch
+from services.approval.risk.shell.walker import Walker
+
+MAX_SCRIPT_CONTENT = 200_000  # characters of a written script; a longer one is UNKNOWN, for it would be read for too long
+
+_EXTENSIONS = {"py": "python", "sh": "bash", "bash": "bash", "zsh": "bash", "js": "javascript", "ts": "javascript", "mjs": "javascript", "rb": "ruby", "pl": "perl",
+               "php": "php", "ps1": "powershell", "sql": "sql", "lua": "lua"}  # fmt: skip
+_INTERPRETERS = (("python", "python"), ("node", "javascript"), ("ruby", "ruby"), ("perl", "perl"), ("php", "php"), ("lua", "lua"))
+
+
+def write(action: FileWrite, context: Context) -> list[Factor]:
+    """A file created or replaced."""
+    if not action.path.strip():
+        return [normalise.unreadable("empty", "There is no path.")]
+    factors = _path(action.path, context)
+    factors.append(Factor("change.file-write", "change", "Writes a file.", MINOR, excerpt=action.path[:200]))
+    return factors + _content(action.path, texts.decoded(action.content), context)
+
+
+def delete(action: FileDelete, context: Context) -> list[Factor]:
+    """A file, or a folder and all that is in it, removed."""
+    if not action.path.strip():
+        return [normalise.unreadable("empty", "There is no path.")]
+    weight, what = (SERIOUS, "Removes a folder with everything in it.") if action.recursive else (MEDIUM, "Removes a file.")
+    if action.recursive and paths.is_root(action.path):
+        weight, what = CRITICAL, "Removes the system or a person's files."
+    elif action.recursive and paths.normalised(action.path) in (".", "..", "*"):
+        weight, what = HIGH, "Removes everything in the working directory."
+    removed = Factor("destruction.delete", "destruction", what, weight, excerpt=action.path[:200], safer_alternative="Move it aside.")
+    return [*_path(action.path, context), removed]
+
+
+def _path(path: str, context: Context) -> list[Factor]:
+    factors = texts.plain(path)
+    if found := paths.write_factor(path, context.working_dir):
+        factors.append(found)
+    return factors
+
+
+def _content(path: str, content: str, context: Context) -> list[Factor]:
+    """What a written file holds: secrets, and for a script what it would do, one step less grave than running it."""
+    factors = texts.plain(content)
+    language = language_of(path, content)
+    if language is None or normalise.refusal(content):
+        return factors
+    if len(content) > MAX_SCRIPT_CONTENT:
+        message = f"A script of {len(content)} characters; at most {MAX_SCRIPT_CONTENT} are analysed in a file."
+        return [*factors, normalise.unreadable("too-large", message)]
+    walker = Walker(context, dispatch)
+    found = [*languages.assess(language, content, walker.run_text), *walker.factors]
+    return factors + [_less_grave(factor) for factor in found if factor.weight >= HIGH]
+
+
+def _less_grave(factor: Factor) -> Factor:
+    message = f"Writes a script that, when run: {factor.message}"
+    return Factor(f"content.{factor.id}", factor.category, message, MEDIUM, factor.excerpt, factor.span, factor.safer_alternative)
+
+
+def language_of(path: str, content: str) -> str | None:
+    """The language of a script by its first line or its extension; None for what is no script."""
+    if content.startswith("#!"):
+        line = content.split("\n", 1)[0]
+        return next((language for word, language in _INTERPRETERS if word in line), "bash")
+    name = path.replace("\\", "/").rpartition("/")[2]
+    return _EXTENSIONS.get(name.rpartition(".")[2].lower()) if "." in name else None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from harness.approval.v1 import risk_pb2 as pb
-from harness.common.v1.action_pb2 import Action, FileWriteAction
-from services.orchestrator.assessment import MAX_BYTES, MAX_ITEMS, chunks, judged
-from services.orchestrator.engine.model import Spec
+from harness.common.v1.action_pb2 import ENVIRONMENT_PRODUCTION, Action, FileWriteAction
+from services.orchestrator.approvals import approval_item, proposal_item
+from services.orchestrator.assessment import MAX_BYTES, MAX_ITEMS, Assessor, chunks, judged
+from services.orchestrator.engine.model import Gate, GateKind, Header, Run, Spec, Step
 from services.runtime.errors import FailedPrecondition
 
 
@@ -67,3 +68,31 @@ def test_calls_keep_to_the_limits_of_items_and_bytes() -> None:
     assert [item for chunk in found for item in chunk] == large
     assert all(pb.AssessActionsRequest(items=chunk).ByteSize() <= MAX_BYTES for chunk in found)
     assert list(chunks([])) == []
+
+
+class Recorder:
+    """Stands in for the approval service's stub and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.items: list[pb.AssessItem] = []
+
+    async def AssessActions(self, request: pb.AssessActionsRequest, timeout: float) -> pb.AssessActionsResponse:
+        self.items.extend(request.items)
+        return pb.AssessActionsResponse(items=[answer(pb.POLICY_OUTCOME_AUTO) for _ in request.items])
+
+
+async def test_a_plan_is_assessed_in_the_environment_of_its_project() -> None:
+    stub = Recorder()
+    assessor = Assessor(stub)  # type: ignore[arg-type]
+    await assessor.assess([Spec("a", "coder")], environment="production", project_id="dev", task_id="t")
+    assert [item.context.environment for item in stub.items] == [ENVIRONMENT_PRODUCTION]
+
+
+@pytest.mark.parametrize("kind", GateKind)
+def test_gates_and_proposals_carry_the_environment_of_their_run(kind: GateKind) -> None:
+    spec = Spec("a", "coder")
+    run = Run.new(Header("run_1", "tsk_1", "prj_dev", "alice", "production", "q", (spec,)))
+    run.steps["a"] = Step(gate=Gate(kind, 1))
+    proposed = proposal_item(run, spec, 1, 1, 0, "digest", [Action()], "why")
+    for item in (approval_item(run, "a").item, proposed):
+        assert item.context.environment == ENVIRONMENT_PRODUCTION

@@ -7,8 +7,8 @@ import pytest
 from services.approval.risk import Assessment, Command, Context, Level, assess
 
 
-def judge(script: str, environment: str = "development") -> Assessment:
-    return assess(Command(script=script), Context(environment))
+def judge(script: str, environment: str = "development", agent: str = "") -> Assessment:
+    return assess(Command(script=script), Context(environment, agent))
 
 
 HARMLESS = [

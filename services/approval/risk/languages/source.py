@@ -173,7 +173,7 @@ def assess(language: str, source: str, run_shell: RunShell) -> list[Factor]:
         run_shell(source)
         return []
     if known == "sql":
-        return sql.assess(source)
+        return sql.assess(source, certain=True)
     if known == "python":
         return python.assess(source, run_shell)
     return scan(known, source, run_shell)

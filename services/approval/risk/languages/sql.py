@@ -1,66 +1,213 @@
-"""SQL, and the shells of document databases: statements that remove, change everything, or give rights."""
+"""SQL, and the shells of document and key-value stores: statements that remove, change everything, give rights, or leave the database.
+
+A script is split into statements by their words (`sql_lexer`). A statement that only reads is known by its words; one that
+changes anything is read by sqlglot (`sql_tree`), whatever its dialect; what no parser covers is judged by its words
+(`sql_words`), and is UNKNOWN when those say nothing. Statements inside procedures, blocks and literals that are executed count.
+
+`DELETE` and `UPDATE` with a real condition are noted and decide nothing: a person who is asked about each would approve them
+unread. What removes or changes every row, or nearly every one, asks.
+"""
 
 from __future__ import annotations
 
-import re
-
-from services.approval.risk import normalise
+from services.approval.risk import normalise, patterns
+from services.approval.risk.detectors.paths import HIDDEN, read_factor
+from services.approval.risk.languages import sql_client, sql_tree, sql_words
+from services.approval.risk.languages.sql_lexer import SIGN, TEXT, WORD, Token, Unbalanced, rendered, statements, tokens
 from services.approval.risk.model import Factor
-from services.approval.risk.scoring import HIGH, MEDIUM, SERIOUS
 
-_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
-_LITERALS = re.compile(r"'(?:[^'\\]|\\.|'')*'")
-_IDENT = r"[\w.`\"\[\]\ufffc-]+"
+MAX_SQL = 200_000  # characters of a script
+MAX_PARSED = 40_000  # tokens that the parser gets, each try in a dialect counted: about 0.5 s
+_MAX_INSIDE = 4  # literals that are executed, in literals that are executed
+_MAX_PIECES = 2_000  # statements inside blocks that no parser reads as a whole
 
-_STATEMENTS: tuple[tuple[str, int, str, str], ...] = (
-    ("drop", HIGH, rf"\bdrop\s+(?:database|schema|table|tablespace|keyspace|collection)\s+(?:if\s+exists\s+)?{_IDENT}", "Removes tables or a whole database."),
-    ("drop", SERIOUS, rf"\bdrop\s+(?:index|view|materialized\s+view|role|user|function|procedure|trigger|sequence|type|column|constraint|extension|policy|publication|server)\s+(?:concurrently\s+)?(?:if\s+exists\s+)?{_IDENT}", "Removes a database object."),
-    ("drop", SERIOUS, r"\balter\s+table\b[^;]*\bdrop\b", "Removes part of a table."),
-    ("truncate", HIGH, rf"\btruncate\s+(?:table\s+)?{_IDENT}", "Empties a table."),
-    ("delete-all", HIGH, rf"\bdelete\s+from\s+{_IDENT}(?![^;]*\bwhere\b)", "Deletes every row of a table."),
-    ("delete-all", HIGH, r"\bdelete\s+from\b[^;]*\bwhere\s+(?:1\s*=\s*1|true|''='')", "Deletes every row of a table."),
-    ("update-all", HIGH, rf"\bupdate\s+{_IDENT}\s+set\b(?![^;]*\bwhere\b)", "Changes every row of a table."),
-    ("update-all", HIGH, r"\bupdate\b[^;]*\bset\b[^;]*\bwhere\s+(?:1\s*=\s*1|true)", "Changes every row of a table."),
-    ("rights", SERIOUS, r"\b(?:grant|revoke)\s+(?:all\b|[\w, ]{1,200}?\s+on\b|[\w, ]{1,80}?\s+to\b)|\b(?:create|alter)\s+(?:user|role|login)\b", "Changes who may do what in the database."),
-    ("program", HIGH, r"\b(?:copy\b[^;]*\b(?:to|from)\s+program\b|xp_cmdshell|sys_exec|sys_eval|into\s+(?:outfile|dumpfile)|load_file\s*\(|lo_(?:import|export)|pg_read_file|utl_http|dbms_scheduler|load\s+data\s+(?:local\s+)?infile|load_extension|createproc)", "Reaches files or programs through the database."),
-    ("server", SERIOUS, r"\b(?:shutdown\s*(?:;|$|immediate|abort|with)|alter\s+system\b|set\s+global\b|drop\s+owned\b|reassign\s+owned\b|kill\s+\d+|flush\s+(?:privileges|logs)|pg_terminate_backend|reset\s+master|purge\s+binary)", "Changes or stops the database server."),
-    ("hashes", SERIOUS, r"\bfrom\s+(?:mysql\.user|pg_shadow|pg_authid|sys\.sql_logins|dba_users)\b", "Reads password hashes from the database."),
-)  # fmt: skip
-_PATTERNS = [(id, weight, re.compile(pattern, re.I), message) for id, weight, pattern, message in _STATEMENTS]
-_MONGO = (
-    ("drop", HIGH, re.compile(r"(?i)\.(?:dropdatabase|drop|dropcollection|dropindexes|dropuser|droprole)\s*\("), "Removes collections or a whole database."),
-    ("delete-all", HIGH, re.compile(r"(?i)\.(?:deletemany|remove|findoneandremove|deleteone)\s*\(\s*(?:\{\s*\}\s*)?\)"), "Deletes every document."),
-    ("delete", MEDIUM, re.compile(r"(?i)\.(?:deletemany|deleteone|remove|findoneanddelete)\s*\("), "Deletes documents."),
-    ("server", SERIOUS, re.compile(r"(?i)\.(?:shutdownserver|admincommand|createuser|grantrolestouser|updateuser)\s*\("), "Changes the database server."),
-)  # fmt: skip
-_MAX_STATEMENT = 16_384  # characters; patterns look ahead to the end of a statement, so a longer one is UNKNOWN
-_MAX_SQL = 200_000  # characters of all statements
-
-
-def assess(text: str) -> list[Factor]:
-    """Factors of SQL (or of a document database's shell). Literals and comments are data and never match."""
-    if len(text) > _MAX_SQL:
-        return [normalise.unreadable("too-large", f"SQL of {len(text)} characters; at most {_MAX_SQL} are analysed.")]
-    plain = _LITERALS.sub("''", _COMMENTS.sub(" ", text))
-    found: dict[str, Factor] = {}
-    for statement in plain.split(";"):
-        if len(statement) > _MAX_STATEMENT:
-            unread = normalise.unreadable("too-large", f"A statement of more than {_MAX_STATEMENT} characters.")
-            found[unread.id] = unread
-            continue
-        for id, weight, pattern, message in _PATTERNS:
-            if pattern.search(statement):
-                _keep(found, f"database.{id}", weight, message, statement)
-    for id, weight, pattern, message in _MONGO:
-        if "." in plain and pattern.search(plain):
-            _keep(found, f"database.{id}", weight, message, plain)
-    if re.fullmatch(r"(?i)\s*(?:flushall|flushdb)(?:\s+a?sync)?\s*", plain):
-        _keep(found, "database.flush", HIGH, "Removes every key.", plain)
-    return list(found.values())
+# Whether a text may say anything here: the first word of a statement or call that acts. Text without any is never parsed.
+_ACTS = patterns.compile(
+    r"(?i)\b(?:delete|update|drop|truncate|grant|revoke|alter|merge|create|replace|overwrite|copy|exec\w*|call|do|kill|shutdown|attach|load|infile|"
+    r"outfile|dumpfile|prepare|flush\w*|reset|purge|pragma|restore|backup|import|export|unload|install|bulk|deny|reassign|rename|stop|change|"
+    r"set|undrop|dbcc|reconfigure|sleep|benchmark|delay|pg_\w+|lo_\w+|xp_\w+|sp_\w+|sys\w*|utl_\w+|dbms_\w+|dblink\w*|open\w+|mysql|remote|url|s3|http\w*|"
+    r"readfile|writefile|load_\w+|set_config|dba_users|sql_logins|security|db|rs|sh)\b|/\*M?!|user\$|(?m:^\s*[\\.!])"
+)
+_VERBS = frozenset("DELETE UPDATE DROP TRUNCATE ALTER CREATE GRANT REVOKE INSERT MERGE EXEC EXECUTE REPLACE SHUTDOWN KILL CALL".split())
+_KINDS = (
+    r"table|database|schema|index|view|user|role|login|function|procedure|proc|trigger|sequence|type|tablespace|keyspace|extension|policy|server|system|owned|event"
+    r"|assembly|language|library|domain|aggregate|rule|publication|subscription|group|profile|collection|column|constraint|session|default|stage|warehouse|pipe|stream|task"
+)
+_STATEMENT = patterns.compile(
+    r"(?i)^[\s(]*(?:select\s|insert\s+(?:into|overwrite|ignore|or)\s|update\s+\S+\s+(?:as\s+)?(?:\S+\s+)?(?:set|join|inner|left)\b|delete\s+(?:\S+\s+)?from\b"
+    rf"|(?:drop|create|alter)\s+(?:or\s+replace\s+|unique\s+|temp\w*\s+|materialized\s+|global\s+|external\s+)*(?:{_KINDS})\b|truncate\s+(?:table\s|\S+\s*(?:;|$))"
+    r"|(?:grant|revoke)\s[^;]*\s(?:on|to|from)\s|with\s+(?:recursive\s+)?\w+\s*(?:\([^)]*\)\s*)?as\s|merge\s+into|replace\s+into|exec(?:ute)?\b\s*\S|call\s+\w+\s*\(|copy\s+\S+.*\s(?:from|to)\s"
+    r"|do\s+(?:\$|'|language)|set\s+(?:global|session|password|role|persist|\w+\s*=)|begin\s*(?:;|$|\w)|declare\s+\S|load\s+data|attach\s+(?:database\s|'|\S+\s+as\s)|pragma\s+\w"
+    r"|flush\s+\w+|shutdown\s*(?:;|$)|kill\s+\d|if\s+(?:not\s+)?exists|vacuum\b|prepare\s+\w+\s+(?:from|as)|explain\s|purge\s+b|reset\s+(?:master|slave)|(?:backup|restore)\s+database|--|/\*)"
+)
+_BLOCKS = frozenset("IF BEGIN WHILE DECLARE ELSE LOOP FOR".split())  # statements around statements: no parser reads them with certainty
+# Behind these, a verb is no statement: ON DELETE CASCADE, FOR UPDATE, BEFORE UPDATE ON, GRANT DELETE ON ..
+_NO_STATEMENT_BEHIND = frozenset("ON FOR KEY DO BEFORE AFTER OF OR NO GRANT REVOKE INSTEAD , ( ALL AND UPDATE DELETE INSERT NOT .".split())
 
 
-def _keep(found: dict[str, Factor], id: str, weight: int, message: str, text: str) -> None:
-    if id not in found or found[id].weight < weight:
-        found[id] = Factor(
-            id, "database", message, weight, excerpt=text.strip()[:200], safer_alternative="Select first what would change; take a backup."
-        )
+def assess(text: str, *, certain: bool = False) -> list[Factor]:
+    """Factors of a text that may be SQL. `certain`: it is, so that what cannot be read is UNKNOWN even when it looks like no statement."""
+    if len(text) > MAX_SQL:
+        return [normalise.unreadable("too-large", f"SQL of {len(text)} characters; at most {MAX_SQL} are analysed.")]
+    if not _ACTS.search(text) and (not certain or _STATEMENT.match(text) or not text.strip()):
+        return []
+    if (found := sql_client.document_store(text)) is not None:
+        return found
+    if not certain and not _STATEMENT.match(text) and not sql_client.has_lines(text):
+        return []
+    script = _Script()
+    script.read(text.replace(HIDDEN, "hidden"))
+    return list(script.factors.values())
+
+
+class _Script:
+    def __init__(self) -> None:
+        self.factors: dict[str, Factor] = {}
+        self._budget = [MAX_PARSED]
+        self._pieces = 0
+        self._inside = 0
+
+    def read(self, text: str) -> None:
+        lines, plain = sql_client.split(text)
+        self._keep(lines, text)
+        ways = (False, True) if "\\" in plain or "#" in plain or '"' in plain else (False,)
+        unread: list[Factor] = []
+        failed = 0
+        for mysql in ways:
+            self._failed: Factor | None = None
+            try:
+                for part in statements(tokens(plain, mysql=mysql)):
+                    self._statement(part)
+            except Unbalanced:
+                self._failed = normalise.unreadable("sql-syntax", "A literal or a comment without an end.", plain[:80])
+            if self._failed is not None:
+                unread.append(self._failed)
+                failed += 1
+        if failed == len(ways) or self._budget[0] <= 0:  # one way of reading it is enough: it is the one its dialect means
+            self._add(unread[0] if unread else normalise.unreadable("too-large", "More SQL than is analysed."))
+
+    def _statement(self, part: list[Token]) -> None:
+        shown = _shown(part)
+        self._keep(sql_words.findings(part), shown)
+        self._executed(part)
+        words = {token.value for token in part if token.kind == WORD}
+        if "COPY" in words or "database.program" in self.factors:
+            for token in part:
+                if token.kind == TEXT and "/" in token.value and (found := read_factor(token.value)):
+                    self._add(found)
+        if not words & _VERBS and not words & {"OVERWRITE", "KILL"}:
+            self._by_words(part, shown)
+            return
+        if part[0].value == "EXPLAIN":
+            if "ANALYZE" not in words and "ANALYSE" not in words:
+                return
+            start = next((i for i, token in enumerate(part) if token.value in _VERBS or token.value in ("SELECT", "WITH")), 0)
+            part = part[start:]
+        self._changing(part, shown)
+
+    def _changing(self, part: list[Token], shown: str) -> None:
+        """A statement with a verb in it: by its tree, else piece by piece."""
+        if (
+            part[0].value not in _BLOCKS
+            and _nested(part) <= sql_tree.MAX_NESTING
+            and (tree := sql_tree.parse(rendered(part), len(part), self._budget)) is not None
+        ):
+            self._keep(sql_tree.findings(tree), shown)
+            found, _ = sql_words.verb(part)
+            self._keep([f for f in found if f[0] not in ("drop", "truncate", "call")], shown)
+            if isinstance(tree, sql_tree.READS):  # SQL Server needs no semicolon: SELECT 1 DELETE FROM t
+                for piece in _pieces(part, frozenset({"SELECT", "AS"}))[1:]:
+                    if (tree := sql_tree.parse(rendered(piece), len(piece), self._budget)) is not None:
+                        self._keep(sql_tree.findings(tree), shown)
+            return
+        pieces = _pieces(part)
+        self._pieces += len(pieces)
+        if self._pieces > _MAX_PIECES or self._budget[0] <= 0:
+            self._failed = normalise.unreadable("too-large", "More SQL than is analysed.")
+            return
+        if len(pieces) == 1:
+            self._by_words(part, shown, parsed=False)
+            return
+        for piece in pieces:
+            if piece[0].value in _VERBS and _nested(piece) <= sql_tree.MAX_NESTING:
+                tree = sql_tree.parse(rendered(piece), len(piece), self._budget)
+                if tree is not None:
+                    self._keep(sql_tree.findings(tree), shown)
+                    continue
+            self._by_words(piece, shown, parsed=piece[0].value not in _VERBS)
+
+    def _by_words(self, part: list[Token], shown: str, *, parsed: bool = True) -> None:
+        """A statement judged by its first words; one that should have been parsed and was not is UNKNOWN when they say nothing."""
+        found, known = sql_words.verb(part)
+        self._keep(found, shown)
+        rows = not parsed and part[0].value in ("DELETE", "UPDATE", "MERGE", "WITH", "INSERT", "REPLACE", "SELECT")
+        if rows and part[0].value in ("DELETE", "UPDATE") and not any(token == Token(WORD, "WHERE") for token in part):
+            self._keep([sql_tree.DELETE_ALL if part[0].value == "DELETE" else sql_tree.UPDATE_ALL], shown)
+        elif rows or not (known or (part[0].kind == SIGN and len(part) == 1)):
+            self._failed = normalise.unreadable("sql-syntax", "A statement that cannot be read with certainty.", shown)
+
+    def _executed(self, part: list[Token]) -> None:
+        """The literals of a statement that runs them, or that defines code."""
+        if (
+            part[0].value not in ("DO", "EXEC", "EXECUTE", "PREPARE", "CREATE", "CALL", "DECLARE", "BEGIN", "SET", "ALTER")
+            or self._inside >= _MAX_INSIDE
+        ):
+            return
+        self._inside += 1
+        outer = self._failed
+        for token in part:
+            if token.kind == TEXT and _STATEMENT.match(token.value):
+                self.read(token.value)
+        self._failed = outer
+        self._inside -= 1
+
+    def _keep(self, found: list[sql_words.Finding], shown: str) -> None:
+        for id, weight, message in found:
+            self._add(
+                Factor(
+                    f"database.{id}",
+                    "database",
+                    message,
+                    weight,
+                    excerpt=shown[:200],
+                    safer_alternative="Select first what would change; take a backup.",
+                )
+            )
+
+    def _add(self, factor: Factor) -> None:
+        known = self.factors.get(factor.id)
+        if known is None or known.weight < factor.weight:
+            self.factors[factor.id] = factor
+
+
+def _pieces(part: list[Token], quiet: frozenset[str] = frozenset()) -> list[list[Token]]:
+    """A block of statements, cut before each verb that begins one; `quiet`: words behind which a verb is a name."""
+    pieces: list[list[Token]] = [[]]
+    depth = 0
+    for index, token in enumerate(part):
+        if token.kind == SIGN and token.value in "()":
+            depth += 1 if token.value == "(" else -1
+        begins = token.kind == WORD and token.value in _VERBS and depth <= 0
+        if begins and index and part[index - 1].value not in _NO_STATEMENT_BEHIND | quiet:
+            pieces.append([])
+        pieces[-1].append(token)
+    return [piece for piece in pieces if piece]
+
+
+def _nested(part: list[Token]) -> int:
+    """How many brackets are open at once, and how many signs that the parser calls itself for stand in a row."""
+    depth = most = row = 0
+    for token in part:
+        if token.kind == SIGN and token.value in "([{<":
+            depth += 1
+            most = max(most, depth)
+        elif token.kind == SIGN and token.value in ")]}>":
+            depth -= 1
+        row = row + 1 if token.value in ("NOT", "-", "~", "CASE", "INTERVAL", "JOIN", "+") else 0 if token.kind == WORD else row
+        most = max(most, row)
+    return most
+
+
+def _shown(part: list[Token]) -> str:
+    """The start of a statement for people, its literals left out."""
+    return " ".join("'…'" if token.kind == TEXT else token.value for token in part[:40])[:200]

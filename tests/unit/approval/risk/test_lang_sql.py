@@ -53,7 +53,7 @@ EVERYDAY = [
     ".tables\n.schema users\nSELECT * FROM users;",
     "\\dt\n\\d users\nselect 1;",
     "COPY t FROM STDIN WITH CSV",
-    "MERGE INTO t USING s ON t.i = s.i WHEN MATCHED THEN UPDATE SET a = 1 WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id)",
+    "MERGE INTO t USING s ON t.i = s.i WHEN MATCHED THEN UPDATE SET a = 1 WHEN NOT MATCHED THEN INSERT (i) VALUES (1)",
     "SELECT TOP 10 [name], [drop] FROM [dbo].[users] WITH (NOLOCK)",
     "DECLARE @x INT = 1; SELECT @x; PRINT 'done'\nGO\nSELECT 2\nGO",
     "CREATE FUNCTION one() RETURNS int AS $$ SELECT 1 $$ LANGUAGE sql",

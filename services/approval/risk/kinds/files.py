@@ -49,8 +49,8 @@ def _path(path: str, context: Context) -> list[Factor]:
 
 def _content(path: str, content: str, context: Context) -> list[Factor]:
     """What a written file holds: secrets, and for a script what it would do, one step less grave than running it."""
-    factors = texts.plain(content)
     language = language_of(path, content)
+    factors = texts.plain(content, prose=language is None)
     if language is None or normalise.refusal(content):
         return factors
     if len(content) > MAX_SCRIPT_CONTENT:

@@ -15,7 +15,7 @@ def start(action: StepStart, context: Context) -> list[Factor]:
     if refusal := normalise.refusal(action.description):
         return [refusal]
     reading = prose.read(action.description)
-    factors = [*reading.factors, *normalise.suspicious(action.description), *modifiers.agent(action.agent or context.agent)]
+    factors = [*reading.factors, *normalise.suspicious(action.description, prose=True), *modifiers.agent(action.agent or context.agent)]
     # A command that the text names is judged by what it does: an inferred type would only count the same thing twice.
     kind = action.approval_type or context.approval_type or ("" if reading.commands else reading.approval_type)
     if kind in scoring.TYPE_BASE:
@@ -35,4 +35,4 @@ def start(action: StepStart, context: Context) -> list[Factor]:
 
 def result(action: StepResult, context: Context) -> list[Factor]:
     """What a step returned, at any depth."""
-    return texts.without_spans(texts.with_shell(context, lambda walker: values.assess(action.result, walker, context)))
+    return texts.without_spans(texts.with_shell(context, lambda walker: values.assess(action.result, walker, context, printed=True)))

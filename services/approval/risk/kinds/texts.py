@@ -17,11 +17,11 @@ def decoded(content: str | bytes) -> str:
     return content if isinstance(content, str) else content.decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
-def plain(text: str) -> list[Factor]:
-    """What can be said of any text that a person or a program acts upon."""
+def plain(text: str, *, prose: bool = False) -> list[Factor]:
+    """What can be said of any text that a program acts upon, or with `prose` of one that people read."""
     if refusal := normalise.refusal(text):
         return [refusal]
-    return [*normalise.suspicious(text), *secrets.detect(text)]
+    return [*normalise.suspicious(text, prose=prose), *secrets.detect(text)]
 
 
 def code(language: str, source: str, walker: Walker) -> list[Factor]:

@@ -13,8 +13,8 @@ MANY_FILES = 100  # files in one result above which a person should look
 MAX_NAMED = 50  # commands in backquotes of one text; a longer list is documentation
 
 
-def assess(value: object, walker: Walker, context: Context) -> list[Factor]:
-    """Factors of inputs or of a result. Commands in it go to `walker`; more or deeper than the caps is unreadable."""
+def assess(value: object, walker: Walker, context: Context, *, printed: bool = False) -> list[Factor]:
+    """Factors of inputs, or with `printed` of a result. Commands in it go to `walker`; more or deeper than the caps is unreadable."""
     factors: list[Factor] = []
     files: set[str] = set()
     try:
@@ -22,7 +22,7 @@ def assess(value: object, walker: Walker, context: Context) -> list[Factor]:
             if found.text and found.kind != "argv" and (refusal := normalise.refusal(found.text)):
                 factors.append(refusal)
                 continue
-            factors += _value(found, walker, context, files)
+            factors += [*normalise.suspicious(found.text, printed=printed), *_value(found, walker, context, files)]
     except nested.TooMuch:
         factors.append(normalise.unreadable("too-large", "An object with more values, or nested deeper, than is analysed."))
     if len(files) > MANY_FILES:
@@ -32,7 +32,7 @@ def assess(value: object, walker: Walker, context: Context) -> list[Factor]:
 
 def _value(found: nested.Found, walker: Walker, context: Context, files: set[str]) -> list[Factor]:
     text = found.text
-    factors = [*secrets.detect(text), *normalise.suspicious(text)]
+    factors = secrets.detect(text)
     if found.kind == "command":
         walker.run_text(text)
     elif found.kind == "argv":

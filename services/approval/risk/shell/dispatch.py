@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from services.approval.risk import normalise, scoring
+from services.approval.risk import lookalikes, scoring
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.rules import TABLE, check
 from services.approval.risk.shell import discovery, flows, interpreters, statements
@@ -32,12 +32,16 @@ def canonical(text: str) -> str:
     return ALIASES.get(name, name)
 
 
+def _known(name: str) -> bool:
+    return name in WRAPPERS or TABLE.knows(name) or discovery.known(name)
+
+
 def dispatch(walker: Walker, words: list[Word], stdin: Flow) -> Flow:
     """Assesses one command into the walker's factors, and says what it prints."""
     typed = words[0].text
     name = canonical(typed)
-    if normalise.look_alike(typed):
-        walker.flag("deception.look-alike", scoring.HIGH, "A program's name mixes letters of two scripts.", typed)
+    if not typed.isascii() and (lookalikes.look_alike(typed) or _known(canonical(lookalikes.skeleton(typed)))):
+        walker.flag("deception.look-alike", scoring.HIGH, "A program's name is written in letters that look like others.", typed)
     if re.search(r"[*?]|\[.+\]", name) and name not in ("[", "[["):
         walker.unreadable("hidden-command", "Which program runs depends on which files match.", typed)
         return Flow(present=True)

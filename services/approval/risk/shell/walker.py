@@ -347,8 +347,9 @@ class Walker:
         for redirect in redirects:
             stdin = self._input(redirect, stdin)
         extra = [c for c in after if c.type in ("word", "string", "raw_string", "concatenation", "number", "simple_expansion", "expansion")]
+        extra += [word for redirect in redirects for word in _words_behind(redirect)]
         if body is None:
-            flow = stdin
+            flow = self.run_words([word for each in extra for word in self._resolver.words(each)], stdin) if extra else stdin
         elif body.type == "command":
             flow = self._command(body, stdin, extra)
         else:
@@ -400,6 +401,7 @@ class Walker:
                 stdin = self._input(child, stdin)
                 if kind == "file_redirect":
                     self._output(child, Flow())
+                    extra = [*extra, *_words_behind(child)]
             elif child.is_named:
                 words += self._resolver.words(child)
         for child in extra:
@@ -425,6 +427,11 @@ class Walker:
         if flow.text is None or len(flow.text) > 65536:
             return Value(HIDDEN, flow.taints)
         return Value(flow.text.rstrip("\n"), flow.taints)
+
+
+def _words_behind(redirect: Node) -> list[Node]:
+    """The words after the target of a redirection: the grammar takes them for targets too, bash for words of the command."""
+    return redirect.children_by_field_name("destination")[1:] if redirect.type == "file_redirect" else []
 
 
 def excerpt_of(words: Sequence[Word]) -> str:

@@ -38,6 +38,25 @@ def test_a_backslash_at_the_start_of_a_line_hides_nothing(first: str, second: st
     assert assess(Command(script=f"{first}\n\n{second}\nls")).level > Level.LOW
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "time 2>&1 rm -rf /",
+        "env A=1 <x rm -rf /",
+        "2>&1 >x sudo 2>z rm -rf /",
+        "nohup >out 2>&1 rm -rf /",
+        "xargs <list rm -rf /",
+        ">>\r rm -rf /",
+        "ls =~ \n rm -rf /",
+        "<<< \\ \n rm -rf /",
+        "> $(rm -rf /)",
+        "ls >x 2>$(rm -rf /)",
+    ],
+)
+def test_words_and_lines_around_redirections_are_the_commands(script: str) -> None:
+    assert assess(Command(script=script)).level > Level.MEDIUM or "line-end" in str(assess(Command(script=script)))
+
+
 def test_what_the_backslash_escapes_is_read_as_bash_does() -> None:
     assert assess(Command(script="ls\n\\rm -rf /")).level is Level.CRITICAL
     assert assess(Command(script="echo 'a\n\\'; rm -rf /; echo 'b\n\\'")).level is Level.CRITICAL

@@ -16,7 +16,7 @@ from services.approval.risk.model import Factor, Span
 from services.approval.risk.rules import TABLE
 from services.approval.risk.scoring import MEDIUM, MINOR, PRODUCTION
 from services.approval.risk.shell import discovery
-from services.approval.risk.shell.wrappers import WRAPPERS
+from services.approval.risk.shell.wrapper_table import WRAPPERS
 
 MAX_DESCRIPTION = 1 << 14  # characters
 _CLAUSE = re.compile(

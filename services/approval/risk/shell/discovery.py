@@ -1,10 +1,13 @@
-"""Programs that are known to be ordinary: they say nothing by themselves. Any other program is worth a note."""
+"""Programs that say nothing by themselves: ordinary ones, and ones that only look around. Any other is worth a note."""
 
 from __future__ import annotations
 
+from services.approval.risk import scoring
+from services.approval.risk.model import Factor
 from services.approval.risk.shell.flows import FILTERS, LOOKERS, SPEAKERS
-from services.approval.risk.shell.interpreters import INTERPRETERS, SHELLS
-from services.approval.risk.shell.wrappers import WRAPPERS
+from services.approval.risk.shell.invocation import Invocation
+from services.approval.risk.shell.programs import HANDLERS
+from services.approval.risk.shell.wrapper_table import WRAPPERS
 
 _ORDINARY = """
 7z ack acpi ag ant apk apropos apt apt-cache apt-get ar arch autoconf automake awk b2sum babel bandit basename bash bat bazel bc bg biber bibtex black blkid break brew
@@ -25,9 +28,90 @@ magick montage mogrify sox pandoc latexmk pdflatex xelatex inkscape gs gpg gzip 
 vercel netlify heroku fly aws gcloud az gsutil
 """.split()
 
-_KNOWN = frozenset(_ORDINARY) | FILTERS | LOOKERS | SPEAKERS | SHELLS | frozenset(INTERPRETERS) | frozenset(WRAPPERS)
+_KNOWN = frozenset(_ORDINARY) | FILTERS | LOOKERS | SPEAKERS | frozenset(HANDLERS) | frozenset(WRAPPERS)
+
+# What a program that only looks tells about: id of the factor, what it is, programs.
+_LOOKS = {
+    "discovery.accounts": (
+        "who uses this machine, and with which rights",
+        "whoami id groups who w users last lastb lastlog finger logname getent loginctl",
+    ),
+    "discovery.system": (
+        "the machine and its system",
+        "uname hostname hostnamectl uptime lsb_release sw_vers arch dmidecode lshw lscpu lspci lsusb lsmod modinfo lsblk blkid mount findmnt df free vmstat "
+        "dmesg systeminfo ver lsns sestatus getenforce aa-status hostid locale timedatectl",
+    ),
+    "discovery.processes": ("what is running", "ps top htop pstree pgrep lsof fuser tasklist pidof jps service systemctl"),
+    "discovery.network": (
+        "the network that the machine is in",
+        "ifconfig ip netstat ss arp route iwconfig nmcli ipconfig traceroute tracepath mtr resolvectl hostname host dig nslookup whois ping iptables nft",
+    ),
+    "discovery.software": ("what is installed", "dpkg rpm dpkg-query apt-cache apt-mark flatpak snap"),
+    "discovery.context": ("where it runs: account, project, cluster", "docker kubectl aws gcloud az"),
+}
+_BY_PROGRAM: dict[str, tuple[str, str]] = {}
+for _id, (_what, _programs) in _LOOKS.items():
+    for _program in _programs.split():
+        _BY_PROGRAM.setdefault(_program, (_id, _what))
+
+# Programs that also do other things: the first operands with which they only look. Any other operand is no look.
+_ONLY_WITH = {
+    "ip": frozenset("a addr address l link r route n neigh neighbour rule".split()),
+    "systemctl": frozenset("list-units list-unit-files list-timers list-sockets status show".split()),
+    "service": frozenset({"--status-all"}),
+    "nmcli": frozenset("device dev connection con general".split()),
+    "loginctl": frozenset("list-sessions list-users show-user show-session user-status session-status".split()),
+    "timedatectl": frozenset({"status"}),
+    "flatpak": frozenset({"list"}),
+    "snap": frozenset({"list"}),
+    "docker": frozenset({"info", "version"}),
+    "kubectl": frozenset({"cluster-info", "auth", "config", "api-resources"}),
+    "aws": frozenset({"sts"}),
+    "gcloud": frozenset({"auth", "config"}),
+    "az": frozenset({"account"}),
+    "iptables": frozenset(),
+    "nft": frozenset({"list"}),
+    "resolvectl": frozenset({"status"}),
+}
+_ONLY_OPTIONS = {
+    "iptables": frozenset({"-L", "-S", "--list"}),
+    "dpkg": frozenset({"-l", "--list", "-L", "-S"}),
+    "rpm": frozenset({"-q", "-qa", "--query"}),
+}
+# Folders and files that describe a machine; reading or listing them is a look.
+_PLACES = ("/etc/os-release", "/etc/issue", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/lsb-release", "/etc/debian_version", "/etc/redhat-release",
+           "/etc/fstab", "/etc/services", "/etc/shells", "/etc/network", "/etc/crontab", "/etc/cron.d", "/etc/init.d", "/proc/version", "/proc/cpuinfo", "/proc/meminfo",
+           "/proc/mounts", "/proc/net", "/proc/1/", "/proc/self/", "/proc/cmdline", "/proc/modules", "/sys/class/net", "/sys/class/dmi")  # fmt: skip
+_LISTED = frozenset({"/", "/home", "/root", "/users", "/etc", "/opt", "/srv", "/var/www", "/mnt", "/media", "/tmp", "/var/spool/cron", "/var/log"})
+_READERS = frozenset("cat head tail less more grep egrep fgrep rg awk strings bat cut sort xxd od".split())
 
 
 def known(program: str) -> bool:
     """Whether a program is in the list of ordinary ones."""
     return program in _KNOWN
+
+
+def factor(call: Invocation) -> Factor | None:
+    """The note of a command that only looks at the machine it runs on, None for any other. A note never adds up."""
+    found = _BY_PROGRAM.get(call.name)
+    if found is not None:
+        if not _only_looks(call):
+            return None
+    elif call.name in LOOKERS:
+        if not any((arg.rstrip("/") or "/").lower() in _LISTED or arg.startswith(_PLACES) for arg in call.args if arg[:1] == "/"):
+            return None
+        found = ("discovery.files", "which files the machine has")
+    elif call.name in _READERS and any(arg.startswith(_PLACES) for arg in call.args):
+        found = ("discovery.system", "the machine and its system")
+    else:
+        return None
+    return Factor(found[0], "discovery", f"Looks at {found[1]}.", scoring.NOTE, call.excerpt, call.span)
+
+
+def _only_looks(call: Invocation) -> bool:
+    operands = _ONLY_WITH.get(call.name)
+    if options := _ONLY_OPTIONS.get(call.name):
+        return not call.flags.isdisjoint(options)
+    if operands is None:
+        return True
+    return call.positionals[0] in operands if call.positionals else call.name not in ("docker", "kubectl", "aws", "gcloud", "az", "flatpak", "snap")

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import shlex
 
 from services.approval.risk import lookalikes, scoring
+from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.rules import TABLE, check
-from services.approval.risk.shell import discovery, flows, interpreters, statements
+from services.approval.risk.shell import discovery, flows, options, statements
 from services.approval.risk.shell.invocation import ALIASES, Flow, Invocation
+from services.approval.risk.shell.programs import HANDLERS, code
+from services.approval.risk.shell.programs.shells import SHELLS
 from services.approval.risk.shell.walker import Walker, excerpt_of, invocation
 from services.approval.risk.shell.words import NONE, Value, Word
-from services.approval.risk.shell.wrappers import WRAPPERS, Wrapper, unwrap
+from services.approval.risk.shell.wrapper_table import WRAPPERS
+from services.approval.risk.shell.wrappers import Inside, Wrapper, unwrap
 
-_VERSIONED = re.compile(r"^(python|pypy|perl|ruby|node|php|lua|luajit|tclsh|wish|gcc|clang|java|pip|irb|psql|emacs|gdb)-?\d[\d.]*$")
-_TYPED_SHELLS = interpreters.SHELLS
-# Environments of a command line's own: they say where it acts.
-_PRODUCTION = re.compile(
-    r"(?i)^(?:--?(?:env|environment|context|kube-context|profile|stage|workspace|cluster|namespace|project)=)?(?:prod|production)$"
+# Programs of which several versions are installed under names such as python3.11 and gcc-12.
+_VERSIONED = frozenset("python pypy perl ruby node php lua luajit tclsh wish gcc g++ clang clang++ java pip irb psql emacs gdb bash".split())
+_PRODUCTION = frozenset({"prod", "production"})
+# Options of a command line's own that say where it acts.
+_PLACES = frozenset(
+    "--env --environment -e --context --kube-context --profile --stage -n --namespace --workspace -s --cluster -env -environment -context -profile".split()
 )
-_PRODUCTION_OPTIONS = frozenset("--env --environment -e --context --kube-context --profile --stage -n --namespace --workspace -s --cluster".split())
+_NAMED_PLACES = frozenset("env environment context kube-context profile stage workspace cluster namespace project".split())
+_ASKS_ONLY = frozenset({"-l", "-v", "-k", "-K", "-V", "-h", "--help", "--version"})
+MAX_ITEMS = 16  # arguments of `parallel` for which its command is read one by one; further ones are read as a hidden one
 
 
 def canonical(text: str) -> str:
     """The name of a program: its base name, lower-cased, versions and spellings of one program merged."""
     name = text.rstrip("/").rpartition("/")[2].rpartition("\\")[2].lower() if "/" in text or "\\" in text else text.lower()
     name = name.removesuffix(".exe")
-    if versioned := _VERSIONED.match(name):
-        name = versioned.group(1)
+    if name[-1:].isdigit():
+        bare = name.rstrip("0123456789.").rstrip("-")
+        if bare in _VERSIONED:
+            name = bare
+    if name.startswith("ld-") and ".so" in name:
+        return "ld.so"
     return ALIASES.get(name, name)
 
 
 def _known(name: str) -> bool:
-    return name in WRAPPERS or TABLE.knows(name) or discovery.known(name)
+    return TABLE.knows(name) or discovery.known(name)
 
 
 def dispatch(walker: Walker, words: list[Word], stdin: Flow) -> Flow:
@@ -42,7 +52,7 @@ def dispatch(walker: Walker, words: list[Word], stdin: Flow) -> Flow:
     name = canonical(typed)
     if not typed.isascii() and (lookalikes.look_alike(typed) or _known(canonical(lookalikes.skeleton(typed)))):
         walker.flag("deception.look-alike", scoring.HIGH, "A program's name is written in letters that look like others.", typed)
-    if re.search(r"[*?]|\[.+\]", name) and name not in ("[", "[["):
+    if ("*" in name or "?" in name or "[" in name) and _is_glob(name):
         walker.unreadable("hidden-command", "Which program runs depends on which files match.", typed)
         return Flow(present=True)
     if (wrapper := WRAPPERS.get(name)) is not None:
@@ -53,20 +63,29 @@ def dispatch(walker: Walker, words: list[Word], stdin: Flow) -> Flow:
     if statement := statements.as_statement(call):
         walker.add(*statement)
         return Flow(present=True)
-    return _plain(walker, call, words)
+    return _plain(walker, call)
 
 
-def _plain(walker: Walker, call: Invocation, words: Sequence[Word]) -> Flow:
+def _is_glob(name: str) -> bool:
+    return "*" in name or "?" in name or (name not in ("[", "[[") and "]" in name[name.index("[") + 2 :])
+
+
+def _plain(walker: Walker, call: Invocation) -> Flow:
     _path_of_program(walker, call)
-    entered = interpreters.enter(walker, call, words)
+    handler = HANDLERS.get(call.name)
+    inner = handler(walker, call) if handler is not None else None
     found = TABLE.apply(call)
     walker.add(*found)
-    _production(walker, call, bool(found))
+    if found:
+        _production(walker, call)
     read = flows.scan_reads(walker, call)
     check(walker, call, read)
-    if not (entered or found or TABLE.knows(call.name) or discovery.known(call.name) or walker.resolve_defined(call.name)):
+    if not found and (look := discovery.factor(call)):
+        walker.add(look)
+    elif not (handler or found or _known(call.name) or walker.resolve_defined(call.name)):
         walker.flag("unlisted.program", scoring.NOTE, "A program that no rule knows.", call.typed, span=call.span)
-    return flows.output_of(walker, call, read)
+    output = flows.output_of(walker, call, read)
+    return Flow(inner.text, inner.taints | output.taints, present=True) if inner is not None else output
 
 
 def _path_of_program(walker: Walker, call: Invocation) -> None:
@@ -75,7 +94,8 @@ def _path_of_program(walker: Walker, call: Invocation) -> None:
         return
     taints = walker.file_taint(call.typed)
     fetched = walker.state.unpacked_fetched and not call.typed.startswith("/")
-    if fetched or "fetched" in taints or "encoded" in taints:
+    text = walker.file_text(call.typed)
+    if fetched or flows.FETCHED in taints or flows.ENCODED in taints:
         walker.flag(
             "execution.fetched",
             scoring.HIGH,
@@ -84,19 +104,19 @@ def _path_of_program(walker: Walker, call: Invocation) -> None:
             "Fetch it, read it, check its signature, then run it.",
             call.span,
         )
-    elif (text := walker.file_text(call.typed)) is not None:
-        walker.run_text(text)
-    elif re.match(r"^/(?:tmp|var/tmp|dev/shm)/", call.typed):
+    elif text is None and paths.is_temporary(call.typed):
         walker.flag("execution.temporary", scoring.MEDIUM, "Runs a program from a folder for temporary files.", call.excerpt, span=call.span)
+    if text is not None:
+        code.run_language(walker, code.language_of(text), text)
 
 
 def _wrapped(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], stdin: Flow) -> Flow | None:
-    inside = unwrap(name, wrapper, words)
+    inside = unwrap(wrapper, words)
     if inside is None:
         return None
     outer = invocation(walker, [words[0], *inside.consumed], stdin, name)
     outer.excerpt = excerpt_of(words)
-    if name in ("command", "type") and outer.flags & {"-v", "-V"}:
+    if name == "command" and outer.flags & {"-v", "-V"}:
         return Flow(inside.words[0].text if inside.words else None, present=True)
     if wrapper.privilege and not (name == "sudo" and not inside.words and outer.flags & {"-k", "-K", "-V", "-v", "--version"}):
         walker.flag(
@@ -107,62 +127,132 @@ def _wrapped(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], std
             "Run it as the ordinary user.",
             outer.span,
         )
-    for word in inside.assignments:
+    if wrapper.place == "remote" and (inside.words or inside.scripts):
+        walker.flag("network.remote-command", scoring.MINOR, "Runs a command on another machine.", outer.excerpt)
+    for word in inside.assigned:
         key, _, value = word.text.partition("=")
         flows.check_assignment(walker, key, Value(value, word.taints))
-    full = invocation(walker, words, stdin, name)
-    if wrapper.sub:
-        walker.add(*TABLE.apply(full))
-    else:
-        walker.add(*TABLE.apply(outer))
+    seen = invocation(walker, words, stdin, name) if wrapper.subs else outer
+    walker.add(*TABLE.apply(seen))
     read = flows.scan_reads(walker, outer)
-    check(walker, full if wrapper.sub else outer, read)
+    check(walker, seen, read)
     before, walker.privileged = walker.privileged, walker.privileged or bool(wrapper.privilege)
     try:
-        return _inner(walker, name, wrapper, inside.words, inside.scripts, outer, stdin)
+        flow = _inner(walker, name, wrapper, inside, outer, stdin)
+        if inside.doubtful:
+            _doubt(walker, inside.doubtful, stdin)
+        return flow
     finally:
         walker.privileged = before
 
 
-def _inner(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], scripts: list[Word], outer: Invocation, stdin: Flow) -> Flow:
-    dump = frozenset({flows.ENVIRONMENT}) if name == "env" and not words and not scripts else NONE
+def _doubt(walker: Walker, words: list[Word], stdin: Flow) -> None:
+    """The other reading of a wrapper's arguments: only what it would do counts, not what is unknown about it."""
+    before = len(walker.factors)
+    if words[0].known and not options.is_option(words[0].text):
+        walker.run_words(words, stdin)
+    walker.factors[before:] = [f for f in walker.factors[before:] if f.weight >= scoring.ADDS_FROM and f.category != scoring.UNREADABLE]
+
+
+def _inner(walker: Walker, name: str, wrapper: Wrapper, inside: Inside, outer: Invocation, stdin: Flow) -> Flow:
+    words = inside.words
+    dump = frozenset({flows.ENVIRONMENT}) if name == "env" and not words and not inside.scripts else NONE
     flow = Flow(taints=stdin.taints | dump, present=True)
-    for script in scripts:
-        flow = interpreters.shell_text(walker, script, stdin)
-    if wrapper.hidden_input:
-        if not words and not scripts:
-            return Flow(stdin.text, stdin.taints, present=True)
-        given = stdin.text.split() if stdin.text is not None and name == "xargs" and len(stdin.text) < 4096 else [HIDDEN]
-        replace = outer.values("-I") if name == "xargs" else ["{}"]
-        if words and replace and any(replace[0] in w.text for w in words):
-            words = [Word(w.text.replace(replace[0], " ".join(given)), w.taints | stdin.taints) for w in words]
-        elif words:
-            words = [*words, *(Word(text, stdin.taints) for text in given)]
-        stdin = Flow()
+    for script in inside.scripts:
+        if name == "env":  # -S puts its words before the others
+            script = Word(" ".join([script.text, *(shlex.quote(w.text) for w in words)]), code.joined([script, *words]).taints)
+            words = []
+        flow = code.shell_text(walker, script, stdin)
+    if wrapper.shell_rest:
+        arguments = words[1:] if wrapper.permutes and not options.given(inside.options, "-u", "--user") else words
+        if arguments and not inside.scripts:
+            shell = arguments if arguments is words and wrapper.permutes else [Word("sh"), *arguments]
+            return walker.run_words(shell, stdin)
+        words = []
+    if wrapper.input:
+        return _with_input(walker, name, words, inside, outer, stdin) if words or not inside.scripts else flow
     if not words:
-        if not scripts and not wrapper.sub and wrapper.privilege and not outer.flags & {"-l", "-v", "-k", "-K", "-V", "-h", "--help", "--version"}:
+        opens = wrapper.privilege >= scoring.MEDIUM and not wrapper.subs and not inside.scripts
+        if opens and outer.flags.isdisjoint(_ASKS_ONLY):
             walker.flag("privilege.shell", scoring.SERIOUS, "Opens a shell with other rights.", outer.excerpt, span=outer.span)
         return flow
-    first = canonical(words[0].text)
-    if (name == "watch" and len(words) == 1) or (name in ("parallel", "watch", "hyperfine", "entr") and " " in words[0].text):
-        return interpreters.shell_text(walker, Word(" ".join(w.text for w in words), NONE.union(*(w.taints for w in words))), stdin)
-    if first in _TYPED_SHELLS and wrapper.container and len(words) == 1:
-        walker.flag("execution.container-shell", scoring.NOTE, "Opens a shell inside a container.", outer.excerpt)
+    if wrapper.text and not any(option.name in ("-x", "--exec") for option in inside.options):
+        for script in words if wrapper.text == "each" else [code.joined(words)]:
+            flow = code.shell_text(walker, script, stdin)
         return flow
-    if wrapper.hidden_input and first in _TYPED_SHELLS and all(not w.known or w.text.startswith("-") for w in words[1:]):
-        walker.flag("execution.piped", scoring.HIGH, "Runs whatever another program prints.", outer.excerpt, span=outer.span)
-        return flow
-    if first.startswith("-") and wrapper.container:
-        return flow
-    if wrapper.container and not words[0].known:
-        return flow
+    if wrapper.place == "container":
+        if len(words) == 1 and canonical(words[0].text) in SHELLS and not stdin.present:
+            walker.flag("execution.container-shell", scoring.NOTE, "Opens a shell inside a container.", outer.excerpt)
+            return flow
+        if options.is_option(words[0].text):  # arguments for the image's own program
+            return flow
     return walker.run_words(words, stdin)
 
 
-def _production(walker: Walker, call: Invocation, has_effect: bool) -> None:
-    if not has_effect:
-        return
+def _with_input(walker: Walker, name: str, words: list[Word], inside: Inside, outer: Invocation, stdin: Flow) -> Flow:
+    """xargs, parallel and entr: a command that also gets what standard input holds."""
+    if name == "parallel":
+        return _parallel(walker, words, outer, stdin)
+    if not words:
+        return Flow(stdin.text, stdin.taints, present=True)
+    known = stdin.text is not None and name == "xargs" and len(stdin.text) < 4096
+    items = (stdin.text or "").replace("\0", "\n").split() if known else [HIDDEN]
+    marks = [w.text for w in options.given(inside.options, "-I", "-J", "-i", "--replace")]
+    if not marks and name == "xargs" and any(o.name in ("-i", "--replace") for o in inside.options):
+        marks = ["{}"]
+    mark = "/_" if name == "entr" else next(iter(marks), "")
+    if mark and any(mark in w.text for w in words):
+        words = [Word(w.text.replace(mark, " ".join(items)), w.taints | stdin.taints) for w in words]
+    elif not mark:
+        words = [*words, *(Word(text, stdin.taints) for text in items)]
+    if canonical(words[0].text) in SHELLS and all(options.is_option(w.text) or w.text.lstrip().startswith(HIDDEN) for w in words[1:]):
+        _flag_piped(walker, outer, stdin)
+        return Flow(taints=stdin.taints, present=True)
+    return walker.run_words(words, Flow())
+
+
+def _flag_piped(walker: Walker, outer: Invocation, stdin: Flow) -> None:
+    if flows.FETCHED in stdin.taints:
+        code.flag_fetched(walker, outer.excerpt)
+    else:
+        walker.flag("execution.piped", scoring.HIGH, "Runs whatever another program prints.", outer.excerpt, span=outer.span)
+
+
+def _parallel(walker: Walker, words: list[Word], outer: Invocation, stdin: Flow) -> Flow:
+    """GNU parallel: `cmd ::: a b`, `cmd :::: file`, a command a line on standard input."""
+    texts = [w.text for w in words]
+    at = next((i for i, text in enumerate(texts) if text.startswith(":::")), len(words))
+    command, sources = words[:at], words[at:]
+    items = [w for w in sources if not w.text.startswith(":::")] if sources and not texts[at].startswith("::::") else []
+    if not sources and stdin.text is not None:
+        items = [Word(line, stdin.taints) for line in stdin.text.splitlines() if line.strip()]
+    elif not items:
+        items = [Word(HIDDEN, stdin.taints)]
+    if len(items) > MAX_ITEMS:
+        items = [*items[:MAX_ITEMS], Word(HIDDEN)]
+    flow = Flow(taints=stdin.taints, present=True)
+    for item in items:
+        if not command:
+            if item.known:
+                flow = code.shell_text(walker, item)
+            else:
+                _flag_piped(walker, outer, stdin)
+            continue
+        script = code.joined(command).text
+        script = script.replace("{}", item.text).replace("{1}", item.text) if "{}" in script or "{1}" in script else f"{script} {item.text}"
+        for mark in ("{.}", "{/}", "{//}", "{/.}", "{2}"):
+            script = script.replace(mark, HIDDEN)
+        flow = code.shell_text(walker, Word(script, code.joined([*command, item]).taints))
+    return flow
+
+
+def _production(walker: Walker, call: Invocation) -> None:
+    """Flags a command that has an effect and whose own options say that it acts on production."""
     for index, arg in enumerate(call.args):
-        if _PRODUCTION.match(arg) and (arg.startswith("-") or (index and call.args[index - 1] in _PRODUCTION_OPTIONS)):
+        if "prod" not in arg.lower():
+            continue
+        name, equals, value = arg.lower().partition("=")
+        named = equals and value in _PRODUCTION and name[:1] == "-" and name.lstrip("-") in _NAMED_PLACES
+        if named or (index and name in _PRODUCTION and call.args[index - 1] in _PLACES):
             walker.flag("environment.production", scoring.PRODUCTION, "Acts on production.", call.excerpt, "Run it in staging first.")
             return

@@ -6,10 +6,10 @@ network), "encoded" (decoded or decompressed), "environment" (a dump of variable
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from services.approval.risk import scoring
+from services.approval.risk import patterns, scoring
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.shell.invocation import Flow, Invocation
@@ -26,12 +26,15 @@ _RUNS_ITS_VALUE = frozenset(
     "EDITOR VISUAL LESSOPEN LESSCLOSE BROWSER SSH_ASKPASS SUDO_ASKPASS SUDO_EDITOR SYSTEMD_EDITOR RSYNC_RSH CVS_RSH FCEDIT PSQL_EDITOR".split()
 )
 _LOADED_FROM = frozenset("LD_LIBRARY_PATH DYLD_LIBRARY_PATH GCONV_PATH PERL5LIB".split())
-_OWN_PROGRAMS = re.compile(r"^(?::|\.|/tmp/|/var/tmp/|/dev/shm/|[^/$~\W])")
+_OWN_PROGRAMS = patterns.compile(r"^(?::|\.|/tmp/|/var/tmp/|/dev/shm/|\w)")
 _HISTORY_OFF = {"HISTFILE": ("/dev/null", ""), "HISTSIZE": ("0",), "HISTFILESIZE": ("0",), "SAVEHIST": ("0",)}
-_SOCKET = re.compile(r"^/dev/(?:tcp|udp)/")
+_SOCKETS = ("/dev/tcp/", "/dev/udp/")
+_HOLES = patterns.compile(r"%[sb]")
+_PERCENT = "\ue010"  # a percent sign that printf prints
 # Settings of Git and make that name programs to run, without a word of it on the command line.
-_HIDDEN_SETTINGS = re.compile(r"^(?:GIT_CONFIG(?:_\w+)?|GIT_EXEC_PATH|GIT_PROXY_COMMAND|GIT_TEMPLATE_DIR|MAKEFILES)$")
-_STARTUP_VARIABLES = re.compile(r"^(?:PERL5OPT|PERL5DB|RUBYOPT|NODE_OPTIONS|PYTHONSTARTUP|PYTHONINSPECT|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS)$")
+_HIDDEN_SETTINGS = patterns.compile(r"^(?:GIT_CONFIG(?:_\w+)?|GIT_EXEC_PATH|GIT_PROXY_COMMAND|GIT_TEMPLATE_DIR|MAKEFILES)$")
+_LOADS_CODE = patterns.compile(r"-e|-M|-r|-d|--require|--import|--eval|agent|/|BEGIN")
+_STARTUP_VARIABLES = patterns.compile(r"^(?:PERL5OPT|PERL5DB|RUBYOPT|NODE_OPTIONS|PYTHONSTARTUP|PYTHONINSPECT|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS)$")
 
 # Programs that pass on what they read, changed or not.
 FILTERS = frozenset(
@@ -71,13 +74,13 @@ def check_assignment(walker: Walker, name: str, value: Value) -> None:
     elif _HIDDEN_SETTINGS.match(name) or (name in ("MAKEFLAGS", "GNUMAKEFLAGS") and "eval" in value.text):
         if value.text not in ("/dev/null", ""):
             walker.flag("escape.hidden-setting", scoring.MEDIUM, f"{name} can make the program run other programs.", f"{name}={value.text}")
-    elif _STARTUP_VARIABLES.match(name) and re.search(r"(?:-e|-M|-r|-d|--require|--import|--eval|agent|/|BEGIN)", value.text):
+    elif _STARTUP_VARIABLES.match(name) and _LOADS_CODE.search(value.text):
         walker.flag("persistence.interpreter-hook", scoring.MEDIUM, f"{name} makes an interpreter run more code.", f"{name}={value.text}")
 
 
 def reads(walker: Walker, path: str, taints: frozenset[str] = frozenset()) -> Flow:
     """What reading a file gives."""
-    if _SOCKET.match(path):
+    if path.startswith(_SOCKETS):
         walker.flag("network.raw-socket", scoring.HIGH, "Opens a raw network connection from the shell.", path)
         return Flow(taints=frozenset({FETCHED}), present=True)
     found = paths.read_factor(path)
@@ -92,7 +95,7 @@ def reads(walker: Walker, path: str, taints: frozenset[str] = frozenset()) -> Fl
 
 def writes(walker: Walker, path: str, flow: Flow) -> None:
     """What writing a flow into a file does."""
-    if _SOCKET.match(path):
+    if path.startswith(_SOCKETS):
         walker.flag(
             "network.raw-socket",
             scoring.HIGH,
@@ -157,7 +160,7 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
     name = call.name
     taints = call.taints | read
     if name in ("echo", "printf"):
-        return Flow(_spoken(call), taints, present=True)
+        return Flow(spoken(name, call.args), taints, present=True)
     if name in FETCHERS:
         return Flow(taints=taints | {FETCHED}, present=True)
     if name in ("env", "printenv", "set", "export", "declare") and not call.positionals:
@@ -173,13 +176,15 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
     return Flow(taints=taints, present=True)
 
 
-def _spoken(call: Invocation) -> str | None:
-    args = list(call.args)
-    if call.name == "echo":
-        while args and re.match(r"^-[neE]+$", args[0]):
-            args.pop(0)
+def spoken(name: str, arguments: Sequence[str]) -> str | None:
+    """What echo or printf prints for constant arguments; None when that is not known."""
+    args = list(arguments)
+    if name == "echo":
+        escapes = False
+        while args and len(args[0]) > 1 and args[0][0] == "-" and not args[0][1:].strip("neE"):
+            escapes = "e" in args.pop(0)
         text = " ".join(args)
-        return (decoded(text, "printf") if "-e" in call.flags else text) or ""
+        return (decoded(text, "printf") if escapes else text) or ""
     if args and args[0] == "--":
         args.pop(0)
     if not args:
@@ -188,20 +193,22 @@ def _spoken(call: Invocation) -> str | None:
     rest = args[1:]
     if "%" not in layout:
         return layout
-    if re.sub(r"%[sb]", "", layout).count("%"):
+    pieces = _HOLES.split(layout.replace("%%", _PERCENT))
+    if any("%" in piece for piece in pieces):
         return None
-    parts = re.split(r"%[sb]", layout)
     if not rest:
-        return "".join(parts)
-    holes = len(parts) - 1
+        return "".join(pieces).replace(_PERCENT, "%")
+    holes = len(pieces) - 1
+    if not holes:
+        return pieces[0].replace(_PERCENT, "%")
     text = ""
     while rest:
         group, rest = rest[:holes], rest[holes:]
         group += [""] * (holes - len(group))
-        text += "".join(a + b for a, b in zip(parts, [*group, ""], strict=True))
+        text += "".join(a + b for a, b in zip(pieces, [*group, ""], strict=True))
         if len(text) > 65536:
             return None
-    return text
+    return text.replace(_PERCENT, "%")
 
 
 def _filtered(walker: Walker, call: Invocation, taints: frozenset[str]) -> Flow:
@@ -234,10 +241,27 @@ def _filtered(walker: Walker, call: Invocation, taints: frozenset[str]) -> Flow:
 
 
 def _translated(text: str, old: str, new: str) -> str | None:
-    def spread(letters: str) -> str:
-        return re.sub(r"([A-Za-z0-9])-([A-Za-z0-9])", lambda m: "".join(map(chr, range(ord(m[1]), ord(m[2]) + 1))), letters)
-
-    old, new = spread(old), spread(new)
+    """What `tr OLD NEW` makes of a text."""
+    old, new = _spread(old), _spread(new)
     if not new:
         return None
     return text.translate({ord(a): b for a, b in zip(old, new.ljust(len(old), new[-1]), strict=False)})
+
+
+def _spread(letters: str) -> str:
+    """The letters of a set of tr: `a-e` is abcde."""
+    found: list[str] = []
+    position = 0
+    while position < len(letters):
+        if (
+            letters[position + 1 : position + 2] == "-"
+            and position + 2 < len(letters)
+            and letters[position].isalnum()
+            and letters[position + 2].isalnum()
+        ):
+            found += map(chr, range(ord(letters[position]), min(ord(letters[position + 2]), ord(letters[position]) + 128) + 1))
+            position += 3
+        else:
+            found.append(letters[position])
+            position += 1
+    return "".join(found)

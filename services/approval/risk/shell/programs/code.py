@@ -1,0 +1,113 @@
+"""How code reaches a program that runs it: as an argument, on standard input, in a file, from the network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.approval.risk import languages, scoring
+from services.approval.risk.detectors import paths
+from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.shell import flows
+from services.approval.risk.shell.invocation import Flow, Invocation
+from services.approval.risk.shell.words import NONE, Word
+
+if TYPE_CHECKING:
+    from services.approval.risk.shell.walker import Walker
+
+_STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
+_ADDRESS = ("http://", "https://", "ftp://", "npm:", "jsr:")
+_SHEBANGS = ("python", "node", "deno", "ruby", "perl", "php", "lua", "awk", "osascript", "tclsh")
+_SHEBANG_LANGUAGES = {"node": "javascript", "deno": "javascript", "osascript": "applescript", "tclsh": "tcl"}
+
+
+def joined(words: list[Word] | tuple[Word, ...]) -> Word:
+    """Several arguments as the one script that a program makes of them."""
+    return Word(" ".join(w.text for w in words), NONE.union(*(w.taints for w in words)))
+
+
+def shell_text(walker: Walker, script: Word, stdin: Flow | None = None) -> Flow:
+    """Assesses a shell script that is given as an argument."""
+    if flows.FETCHED in script.taints:
+        flag_fetched(walker, script.text)
+        if script.text == HIDDEN:
+            return Flow(taints=script.taints, present=True)
+    if flows.ENCODED in script.taints:
+        flag_decoded(walker, script.text)
+    if not script.text.strip():
+        return Flow()
+    return walker.run_text(script.text, stdin)
+
+
+def flag_fetched(walker: Walker, excerpt: str) -> None:
+    """Code from the network that runs without anybody having seen it."""
+    walker.flag(
+        "execution.fetched",
+        scoring.HIGH,
+        "Runs code fetched from the network, unseen.",
+        excerpt,
+        "Fetch it into a file, read it, check its signature, then run it.",
+    )
+
+
+def flag_decoded(walker: Walker, excerpt: str) -> None:
+    """Code that was made unreadable first."""
+    walker.flag("execution.decoded", scoring.HIGH, "Runs a script that was encoded.", excerpt, "Write the script plainly.")
+
+
+def run_language(walker: Walker, language: str, text: str) -> None:
+    """Assesses source code of a language found inside a shell command."""
+    if language == "bash":
+        walker.run_text(text)
+    else:
+        walker.add(*languages.assess(language, text, walker.run_text))
+
+
+def language_of(text: str, default: str = "bash") -> str:
+    """The language that the first line of a script names (`#!/usr/bin/env python3`)."""
+    if not text.startswith("#!"):
+        return default
+    line = text.partition("\n")[0]
+    named = next((name for name in _SHEBANGS if name in line), "")
+    return _SHEBANG_LANGUAGES.get(named, named) or "bash"
+
+
+def script_file(walker: Walker, call: Invocation, word: Word, language: str = "bash") -> None:
+    """An interpreter given a file: one written or fetched by the same script is known, any other is only noted."""
+    taints = word.taints | walker.file_taint(word.text)
+    text = walker.file_text(word.text)
+    if word.text in _STDIN:
+        fed(walker, call, language)
+    elif flows.FETCHED in taints or word.text.startswith(_ADDRESS):
+        flag_fetched(walker, call.excerpt)
+    elif flows.ENCODED in taints:
+        flag_decoded(walker, call.excerpt)
+    elif text is not None:
+        run_language(walker, language, text)
+    elif not word.known and "substituted" not in word.taints:
+        walker.flag("execution.hidden-script", scoring.MINOR, "Which script runs is not known before it runs.", call.excerpt)
+    elif paths.is_temporary(word.text):
+        walker.flag("execution.temporary", scoring.MEDIUM, "Runs a script from a folder for temporary files.", call.excerpt)
+    else:
+        walker.flag("execution.script-file", scoring.NOTE, "Runs a script whose content is not part of this action.", call.excerpt)
+    if text is not None and taints & {flows.FETCHED, flows.ENCODED}:
+        run_language(walker, language, text)
+
+
+def fed(walker: Walker, call: Invocation, language: str = "bash") -> None:
+    """An interpreter that runs what comes in on standard input."""
+    stdin = call.stdin
+    if flows.FETCHED in stdin.taints:
+        flag_fetched(walker, call.excerpt)
+    elif flows.ENCODED in stdin.taints:
+        flag_decoded(walker, call.excerpt)
+    elif stdin.text is None:
+        walker.flag(
+            "execution.piped",
+            scoring.HIGH,
+            "Runs whatever another program prints.",
+            call.excerpt,
+            "Save the output, read it, then run it.",
+            call.span,
+        )
+    if stdin.text is not None:
+        run_language(walker, language, stdin.text)

@@ -1,0 +1,54 @@
+"""find and fd: searches that start programs, delete, or write lists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.approval.risk import scoring
+from services.approval.risk.detectors import paths
+from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.shell import flows
+from services.approval.risk.shell.invocation import Flow, Invocation
+from services.approval.risk.shell.words import Word
+
+if TYPE_CHECKING:
+    from services.approval.risk.shell.walker import Walker
+
+_FIND_RUNS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
+_FD_RUNS = frozenset({"-x", "-X", "--exec", "--exec-batch"})
+# Conditions that narrow a search down to some files.
+_NARROWS = frozenset("-name -iname -path -ipath -wholename -regex -iregex -mtime -mmin -newer -size -empty -atime -ctime -inum -samefile".split())
+
+
+def _find(walker: Walker, call: Invocation) -> None:
+    words = list(call.words)
+    runs = _FIND_RUNS if call.name == "find" else _FD_RUNS
+    first = next(
+        (i for i, w in enumerate(words) if (w.text.startswith("-") and w.text not in ("-H", "-L", "-P")) or w.text in ("(", "!")), len(words)
+    )
+    start = [w.text for w in words[:first] if w.text not in ("-H", "-L", "-P")]
+    inside = f"{start[0] if start and call.name == 'find' else '.'}/{HIDDEN}"
+    for index, word in enumerate(words):
+        if word.text in runs:
+            end = next(
+                (i for i in range(index + 1, len(words)) if words[i].text == ";" or (words[i].text == "+" and words[i - 1].text == "{}")), len(words)
+            )
+            inner = [Word(w.text.replace("{}", inside), w.taints) for w in words[index + 1 : end]]
+            if call.name != "find" and inner and not any("{" in w.text for w in words[index + 1 : end]):
+                inner.append(Word(inside))
+            walker.run_words(inner)
+    if "-delete" in call.args:
+        root = any(paths.is_root(path) for path in start) and _NARROWS.isdisjoint(call.args)
+        walker.flag(
+            "destruction.find-delete",
+            scoring.CRITICAL if root else scoring.SERIOUS,
+            "Deletes every file that a search finds.",
+            call.excerpt,
+            "List them first, without -delete.",
+            call.span,
+        )
+    for path in call.values("-fprint", "-fprintf", "-fls", "-fprint0"):
+        flows.writes(walker, path, Flow())
+
+
+HANDLERS = {"find": _find, "fd": _find, "fdfind": _find}

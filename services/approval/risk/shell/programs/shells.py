@@ -1,0 +1,173 @@
+"""Shells, and the builtins that run text, load files or fill variables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.approval.risk import languages, scoring
+from services.approval.risk.shell import flows, options
+from services.approval.risk.shell.invocation import Flow, Invocation
+from services.approval.risk.shell.programs import code
+from services.approval.risk.shell.words import Value, Word
+
+if TYPE_CHECKING:
+    from services.approval.risk.shell.walker import Walker
+
+SHELLS = frozenset(
+    "sh bash dash zsh ksh ksh93 ash fish csh tcsh rbash mksh pwsh powershell posh yash elvish rksh lksh sash scsh rzsh oksh loksh nu xonsh".split()
+)
+_WINDOWS = frozenset({"pwsh", "powershell"})
+_SYNTAX = options.syntax(values="-o -O +o +O --rcfile --init-file -C --init-command -f --features --command", flags="-c -s -i -l -r -e -x -v -u -n")
+# Names that a script sees its arguments under.
+_POSITIONAL = tuple(str(number) for number in range(10))
+
+
+def shell(walker: Walker, call: Invocation) -> Flow | None:
+    """`sh -c TEXT`, `sh FILE`, `sh < FILE`, `sh`."""
+    if call.name in _WINDOWS:
+        _powershell(walker, call)
+        return None
+    asked = False
+    index = 0
+    words = call.words
+    while index < len(words):
+        text = words[index].text
+        if text in ("--", "-"):
+            index += 1
+            break
+        if text[:1] == "+" and len(text) > 1:
+            index += 2 if text in ("+o", "+O") else 1
+            continue
+        if not options.is_option(text):
+            break
+        found = options.read(_SYNTAX, words, index)
+        for option in found:
+            asked = asked or option.name == "-c"
+            if option.name in ("--command", "-C", "--init-command") and option.value is not None:
+                code.shell_text(walker, option.value, call.stdin)
+        if text in ("--version", "--help") or any(option.name == "-n" for option in found):
+            return None
+        index += found[-1].taken if found else 1
+    operands = words[index:]
+    if asked:  # the first operand is the script, whatever options stand between
+        return _script(walker, operands, call.stdin) if operands else None
+    if operands and "-s" not in call.flags:
+        code.script_file(walker, call, operands[0])
+    elif call.stdin.present:
+        code.fed(walker, call)
+    elif not any(option.startswith("--command") for option in call.flags):
+        walker.flag(
+            "escape.shell", scoring.MEDIUM, "Opens a shell whose commands nobody sees.", call.excerpt, "Name the commands that should run.", call.span
+        )
+    return None
+
+
+def _script(walker: Walker, operands: tuple[Word, ...], stdin: Flow) -> Flow:
+    """A script with its arguments: `sh -c '$0 "$1"' rm x`."""
+    if len(operands) == 1:
+        return code.shell_text(walker, operands[0], stdin)
+    variables = walker.state.variables
+    before = {name: variables.get(name) for name in _POSITIONAL}
+    for name, word in zip(_POSITIONAL, operands[1:], strict=False):
+        variables[name] = Value(word.text, word.taints)
+    try:
+        return code.shell_text(walker, operands[0], stdin)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                variables.pop(name, None)
+            else:
+                variables[name] = value
+
+
+def _powershell(walker: Walker, call: Invocation) -> None:
+    for index, word in enumerate(call.words):
+        option = word.text.lower()
+        rest = call.words[index + 1 :]
+        if option.startswith("-e") and "-encodedcommand".startswith(option):
+            code.flag_decoded(walker, call.excerpt)
+            return
+        if option in ("-c", "-command", "/c", "-commandwithargs"):
+            walker.add(*languages.assess("powershell", code.joined(rest).text, walker.run_text))
+            return
+        if option in ("-f", "-file") or not option.startswith("-"):
+            file = (rest[0] if rest else word) if option.startswith("-") else word
+            code.script_file(walker, call, file, "powershell")
+            return
+    if call.stdin.present:
+        code.fed(walker, call, "powershell")
+
+
+def _eval(walker: Walker, call: Invocation) -> Flow | None:
+    return code.shell_text(walker, Word(" ".join(call.args), call.taints), call.stdin) if call.args else None
+
+
+def _source(walker: Walker, call: Invocation) -> None:
+    words = call.words[1:] if call.args[:1] == ("--",) else call.words
+    if words:
+        code.script_file(walker, call, words[0])
+
+
+def _trap(walker: Walker, call: Invocation) -> None:
+    words = call.words[1:] if call.args[:1] == ("--",) else call.words
+    if words and words[0].text not in ("-", "") and not words[0].text.startswith("-"):
+        code.shell_text(walker, words[0])
+
+
+def _alias(walker: Walker, call: Invocation) -> None:
+    for word in call.words:
+        name, equals, value = word.text.partition("=")
+        if equals and value:
+            walker.state.functions.add(name)
+            walker.assign("alias " + name, Value(value, word.taints))
+            code.shell_text(walker, Word(value, word.taints))
+
+
+_READ = options.syntax(values="-a -d -i -n -N -p -t -u", flags="-r -e -s")
+_MAPFILE = options.syntax(values="-d -n -O -s -u -C -c", flags="-t")
+
+
+def _read(walker: Walker, call: Invocation) -> None:
+    """`read A B`, `mapfile A`: the variables hold what came in."""
+    found, operands = options.split(_READ if call.name == "read" else _MAPFILE, call.words)
+    names = [*options.given(found, "-a"), *operands] if call.name == "read" else operands
+    for script in options.given(found, "-C"):
+        code.shell_text(walker, script)
+    stdin = call.stdin
+    text = stdin.text.rstrip("\n") if stdin.text is not None else None
+    whole = len(names) == 1 and text is not None and "\n" not in text
+    for name in names:
+        if name.known and name.text:
+            value = Value(text or "", stdin.taints) if whole else Value(taints=stdin.taints)
+            walker.assign(name.text, value)
+
+
+def _printf(walker: Walker, call: Invocation) -> None:
+    """`printf -v NAME`: a variable by another way."""
+    if call.args[:1] == ("-v",) and len(call.words) > 2:
+        rest = call.words[2:]
+        printed = flows.spoken("printf", [w.text for w in rest])
+        walker.assign(call.args[1], Value(printed, call.taints) if printed is not None else Value(taints=call.taints))
+
+
+def _command_file(walker: Walker, call: Invocation) -> None:
+    """cmd.exe: `cmd /c TEXT`."""
+    for index, word in enumerate(call.words):
+        if word.text.lower() in ("/c", "/k", "/r"):
+            walker.add(*languages.assess("powershell", code.joined(call.words[index + 1 :]).text, walker.run_text))
+            return
+
+
+HANDLERS = {
+    **dict.fromkeys(SHELLS, shell),
+    "eval": _eval,
+    "source": _source,
+    ".": _source,
+    "trap": _trap,
+    "alias": _alias,
+    "read": _read,
+    "mapfile": _read,
+    "readarray": _read,
+    "printf": _printf,
+    "cmd": _command_file,
+}

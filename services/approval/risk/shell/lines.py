@@ -2,7 +2,8 @@
 
 tree-sitter-bash reads over a line end that a backslash follows: of `ls` and `\\rm -rf /` on two lines it makes one harmless `ls`
 with arguments. The parser is therefore shown another character in place of such a backslash. To bash a carriage return is a
-letter, to the grammar it is a blank: it is shown as a letter too. Whatever other line end was read over is refused.
+letter, to the grammar it is a blank: it is shown as a letter too. To bash an escaped line end is nothing at all, to the grammar
+it is a blank: `r`, escaped line end, `m` is joined and read again. Whatever other line end was read over is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ _STAND_IN = 0x02  # part of a word, as in syntax.Grammar
 _KEPT = frozenset(b"'`\n\r")
 # Words of one command, or of one redirection: no line end stands between them unless it is escaped.
 _ONE_LINE = frozenset("command declaration_command unset_command file_redirect herestring_redirect variable_assignments".split())
+
+_TEXT = frozenset("string raw_string ansi_c_string translated_string heredoc_body".split())  # the resolver joins their lines
+_WHOLE_LINES = frozenset("comment heredoc_body heredoc_end".split())  # they end with their line, escaped or not
 
 
 def separated(source: bytes) -> bytes:
@@ -55,3 +59,34 @@ def swallowed(source: bytes, tree: Tree) -> bool:
                     if b"\n" in gap and b"\n" in gap.replace(b"\\\n", b"").replace(b"\\\r\n", b""):
                         return True
     return False
+
+
+def joined(source: bytes, tree: Tree) -> bytes | None:
+    """`source` without the escaped line ends that stand inside a word, where the grammar sees two; None when there are none."""
+    if b"\\\n" not in source:
+        return None
+    found: list[tuple[int, int]] = []
+    todo: list[Node] = [tree.root_node]
+    while todo:
+        node = todo.pop()
+        if node.start_point.row == node.end_point.row or node.type in _TEXT:
+            continue
+        children = node.children
+        todo += children
+        for before, after in itertools.pairwise(children):
+            gap = source[before.end_byte : after.start_byte]
+            if gap and not gap.replace(b"\\\n", b"") and _last(before).type not in _WHOLE_LINES:
+                found.append((before.end_byte, after.start_byte))
+    if not found:
+        return None
+    parts, position = [], 0
+    for start, end in sorted(found):
+        parts.append(source[position:start])
+        position = end
+    return b"".join([*parts, source[position:]])
+
+
+def _last(node: Node) -> Node:
+    while node.child_count:
+        node = node.children[-1]
+    return node

@@ -33,6 +33,8 @@ _GRAMMAR = syntax.Grammar(tree_sitter_bash.language(), stand_in="\x02")
 _SHELL_NAME = re.compile(r"^[\w./+@:,\[\]{}%=~!?*-]+$")
 _FORK_BOMB = re.compile(r"([^\s(){}|;&]{1,40})\s*\(\)\s*\{[^{}]{0,200}?\1\s*\|\s*\1\s*&")
 
+_RESERVED = frozenset("} if then else elif fi case esac for while until do done in function select".split())
+
 Dispatch = Callable[["Walker", list[Word], Flow], Flow]
 
 
@@ -94,6 +96,8 @@ class Walker:
         except syntax.TooComplex:
             self.unreadable("too-complex", "Takes more work to read than a script of its length should.", text)
             return Flow(present=True)
+        if (joined := lines.joined(source, tree)) is not None:
+            return self.run_text(joined.decode("utf-8", "surrogatepass"), stdin)
         hazards.check_text(self, text)
         if lines.swallowed(source, tree):
             self.unreadable("line-end", "A backslash at the start of a line hides where a command ends.", text)
@@ -114,6 +118,12 @@ class Walker:
     def run_words(self, words: Sequence[Word], stdin: Flow | None = None) -> Flow:
         """Assesses one command whose words are known."""
         self.state.commands += 1
+        while words and words[0].text in ("!", "{"):  # the grammar takes a second one for a program's name
+            words = words[1:]
+        if words and words[0].text in _RESERVED:
+            if len(words) > 1 or words[0].text != "}":
+                self.unreadable("construct", "A word of the shell's own stands where a program should.", words[0].text)
+            words = words[1:]
         if self.state.commands > MAX_COMMANDS:
             if self.state.commands == MAX_COMMANDS + 1:
                 self.unreadable("too-many", f"More than {MAX_COMMANDS} commands.")
@@ -348,12 +358,12 @@ class Walker:
             stdin = self._input(redirect, stdin)
         extra = [c for c in after if c.type in ("word", "string", "raw_string", "concatenation", "number", "simple_expansion", "expansion")]
         extra += [word for redirect in redirects for word in _words_behind(redirect)]
-        if body is None:
-            flow = self.run_words([word for each in extra for word in self._resolver.words(each)], stdin) if extra else stdin
-        elif body.type == "command":
+        if body is not None and body.type == "command":
             flow = self._command(body, stdin, extra)
         else:
-            flow = self._walk(body, stdin)
+            flow = self._walk(body, stdin) if body is not None else stdin
+            if extra:
+                flow = self.run_words([word for each in extra for word in self._resolver.words(each)], stdin)
         for redirect in redirects:
             if redirect.type == "file_redirect":
                 flow = self._output(redirect, flow)

@@ -41,6 +41,25 @@ def test_a_backslash_at_the_start_of_a_line_hides_nothing(first: str, second: st
 @pytest.mark.parametrize(
     "script",
     [
+        "r\\\nm -rf /",
+        "ls; r\\\nm -r\\\nf /",
+        "ls a\\\n#; rm -rf /",
+        "<<< a\\\nb rm -rf /",
+        ">a\\\nb rm -rf /",
+        "X=a\\\nb rm -rf /",
+        "su\\\ndo r\\\nm -rf /",
+        "# a\\\nrm -rf /",
+        "cat <<'E'\nx\\\nE\nrm -rf /",
+        "r\\\n\\\nm -rf /",
+    ],
+)
+def test_an_escaped_line_end_inside_a_word_is_nothing(script: str) -> None:
+    assert assess(Command(script=script)).level is Level.CRITICAL
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
         "time 2>&1 rm -rf /",
         "env A=1 <x rm -rf /",
         "2>&1 >x sudo 2>z rm -rf /",
@@ -50,6 +69,13 @@ def test_a_backslash_at_the_start_of_a_line_hides_nothing(first: str, second: st
         "ls =~ \n rm -rf /",
         "<<< \\ \n rm -rf /",
         "> $(rm -rf /)",
+        "<<< a <<E rm -rf /\nE\n",
+        "! ! rm -rf /",
+        "time ! rm -rf /",
+        "coproc ! rm -rf /",
+        "! { rm -rf /; }",
+        "time { rm -rf /; }",
+        "if ! ! rm -rf /; then ls; fi",
         "ls >x 2>$(rm -rf /)",
     ],
 )

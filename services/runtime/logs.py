@@ -10,34 +10,23 @@ from typing import Any, Literal
 
 import structlog
 
+from services.runtime import redaction
 from services.runtime.context import current_request_id
 
-REDACTED = "[redacted]"
+REDACTED = redaction.MASK
 _SECRET_KEYS = re.compile(r"token|secret|password|passwd|authorization|credential|private_key|api_key", re.IGNORECASE)
-# A JWT anywhere in a text, and the password of a URL.
-_JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
-_URL_PASSWORD = re.compile(r"(?P<head>\b\w+://[^\s:/@]*:)[^\s@/]+@")
 
 _Event = MutableMapping[str, Any]
 
 
 def redact(_logger: Any, _method: str, event: _Event) -> _Event:
-    """Mask values under secret-looking keys, and tokens and URL passwords inside texts."""
+    """Mask values under secret-looking keys, and secrets and personal numbers inside texts, at any depth."""
     for key, value in event.items():
         if _SECRET_KEYS.search(key) and value:
             event[key] = REDACTED
-        elif isinstance(value, str):
-            event[key] = redact_text(value)
+        else:
+            event[key] = redaction.redact_value(value)
     return event
-
-
-def redact_text(text: str) -> str:
-    """The text with JWTs and URL passwords masked."""
-    if "eyJ" in text:
-        text = _JWT.sub(REDACTED, text)
-    if "://" in text:
-        text = _URL_PASSWORD.sub(rf"\g<head>{REDACTED}@", text)
-    return text
 
 
 def _add_request_id(_logger: Any, _method: str, event: _Event) -> _Event:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 MAX_VALUES = 200_000  # values in one object; more is UNKNOWN
+MAX_PLAIN_KEY = 12  # characters of a key that is surely a name; a longer one can be a number or a token
 MAX_DEPTH = 500  # containers inside containers; deeper is UNKNOWN
 
 _COMMANDS = frozenset("command commands cmd cmds shell bash shell_command shellcommand argv script scripts run exec terminal".split())
@@ -48,7 +49,7 @@ def walk(value: object) -> Iterator[Found]:
             for name, inner in reversed(list(current.items())):
                 todo.append((inner, _normal(name), depth + 1, current))
             for name in current:
-                if isinstance(name, str) and len(name) > 24:
+                if isinstance(name, str) and len(name) > MAX_PLAIN_KEY:
                     yield Found("key", name)
         elif isinstance(current, Sequence):
             if key == "argv" and all(isinstance(each, str) for each in current):

@@ -1,0 +1,260 @@
+"""What is masked, what is left alone, and that masking is total, linear and done once."""
+
+from __future__ import annotations
+
+import time
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.runtime import redaction
+from services.runtime.redaction import MASK, find, redact, redact_all, redact_named, redact_value
+from services.runtime.redaction.search import MAX_FOUND, _rules
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def made_up(count: int, alphabet: str = LETTERS, seed: int = 7) -> str:
+    """Characters that look random, the same each time; no real secret is in this repository."""
+    return "".join(Random(seed).choices(alphabet, k=count))
+
+
+HEX = "0123456789abcdef"
+PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{made_up(64)}\n{made_up(64, seed=8)}\n-----END RSA PRIVATE KEY-----"
+
+SECRETS = {
+    "aws": "AKIA" + made_up(16, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
+    "github": "ghp_" + made_up(36),
+    "github-fine": "github_pat_" + made_up(82),
+    "gitlab": "glpat-" + made_up(20),
+    "slack": f"xoxb-{made_up(12, '123456789')}-{made_up(12, '123456789')}-{made_up(24)}",
+    "slack-hook": "https://hooks.slack.com/services/T" + made_up(8) + "/B" + made_up(8) + "/" + made_up(24),
+    "stripe": "sk_live_" + made_up(24),
+    "google": "AIza" + made_up(35),
+    "npm": "npm_" + made_up(36),
+    "pypi": "pypi-AgEIcHlwaS5vcmc" + made_up(80),
+    "hugging-face": "hf_" + made_up(34, LETTERS[:52]),
+    "digital-ocean": "dop_v1_" + made_up(64, HEX),
+    "sendgrid": "SG." + made_up(66),
+    "vault": "hvs." + made_up(95),
+    "jwt": f"eyJ{made_up(20)}.eyJ{made_up(30)}.{made_up(40)}",
+    "model": "sk-proj-" + made_up(48),
+    "pem": PEM,
+    "pem-written-out": PEM.replace("\n", "\\n"),
+    "pem-cut": PEM[:140],
+    "pgp": PEM.replace("RSA PRIVATE KEY", "PGP PRIVATE KEY BLOCK").replace(
+        "KEY BLOCK-----\n", "KEY BLOCK-----\nComment: b\n\n", 1
+    ),
+}
+NUMBERS = {
+    "card": "4111111111111111",
+    "card-spaces": "5555 5555 5555 4444",
+    "card-dashes": "6011-1111-1111-1117",
+    "card-amex": "3782 822463 10005",
+    "card-diners": "36227206271667",
+    "iban": "GB82WEST12345698765432",
+    "iban-spaces": "DE89 3704 0044 0532 0130 00",
+}
+
+
+@pytest.mark.parametrize("name", [*SECRETS, *NUMBERS])
+@pytest.mark.parametrize("around", ["{}", "before {} after", 'x = "{}"', "a,{},b", "line\n{}\nline"])
+def test_a_secret_is_masked_wherever_it_stands(name: str, around: str) -> None:
+    secret = (SECRETS | NUMBERS)[name]
+    assert redact(around.format(secret)) == around.format(MASK)
+
+
+def test_only_the_secret_is_masked() -> None:
+    assert redact(f"echo {SECRETS['github']} | wc -c") == f"echo {MASK} | wc -c"
+    assert redact(f"cat <<E > k\n{PEM}\nE\nchmod 600 k") == f"cat <<E > k\n{MASK}\nE\nchmod 600 k"
+    assert redact("pg://app:hunter2x9@db/x") == f"pg://app:{MASK}@db/x"
+    assert redact("curl -u admin:hunter2x9 https://x.example") == f"curl -u {MASK} https://x.example"
+    assert redact("Authorization: Basic YWRtaW46aHVudGVyMg==") == f"Authorization: Basic {MASK}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DB_PASSWORD=hunter2x9y",
+        "export accessToken='q8Zr4vB1xW'",
+        'client_secret: "q8Zr4vB1xW"',
+        "mysql --password q8Zr4vB1xW app",
+        "tool --api-key=q8Zr4vB1xW",
+        "password = 'with$pecial(ch4rs)'",
+        "aws_secret_access_key = q8Zr4vB1xW/aa+bb9",
+        "https://x.example/?access_token=q8Zr4vB1xW&page=2",
+    ],
+)
+def test_a_value_with_a_telling_name_is_masked(text: str) -> None:
+    assert MASK in redact(text)
+    assert "q8Zr4vB1xW" not in redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "git show 4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+        "docker pull alpine@sha256:c5b1261d6d3e43071626931fc004f70149baeba2c8ec672bd4f27761f8e1ad6b",
+        "docker rm 3f4e5d6c7b8a",
+        "kubectl get pod web-7d4b9c6f5-x2x9k -o yaml",
+        "curl https://api.example.com/v1/users/3fa85f64-5717-4562-b3fc-2c963f66afa6",
+        'key: "node-modules-4b825dc642cb6eb9a060e54bf8d69288fbee4904"',
+        "token = get_token(user_id1)",
+        "password = os.environ['DB_PASSWORD1']",
+        "password: ${{ secrets.DB_PASSWORD_2 }}",
+        "--token-file /run/secrets/token1 --password-stdin",
+        "api_key = settings.api_key2",
+        "secret_name = my-secret-v2",
+        "private_key: ed25519.Ed25519PrivateKey,",
+        "grep -rn 'BEGIN RSA PRIVATE KEY' .",
+        "grep -rn '-----BEGIN RSA PRIVATE KEY-----' .",
+        "token: string, tokenizer=bpe, max_tokens=4096",
+        "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk",
+        "0.5454545454545454 and 1.6449340668482264",
+        "order 4111111111111112, at 1732489937123456789",
+        "ticket 123-45-6789",
+        "phone +1 415 555 0100, mail alice@example.com",
+        "GB00WEST12345698765432",
+        'version 1.2.3-rc4+build5, etag W/"0815"',
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me",
+        "npm ci && npm run build -- --mode=production",
+    ],
+)
+def test_what_only_looks_like_a_secret_is_left_alone(text: str) -> None:
+    assert find(text) == []
+    assert redact(text) == text
+
+
+def test_a_social_security_number_counts_beside_its_name() -> None:
+    assert redact("SSN: 078-05-1120") == f"SSN: {MASK}"
+    assert redact("name,social security number\na,078-05-1120\n").endswith(f"a,{MASK}\n")
+    assert redact("ssn: 666-05-1120 000-05-1120 078-00-1120 078-05-0000").count(MASK) == 0
+
+
+def test_people_are_counted_and_not_masked() -> None:
+    people = redaction.People()
+    for number in range(redaction.MANY_PEOPLE - 1):
+        people.add(f"person{number}@example.com")
+        people.add(f"+1 415 555 {number:04}")
+    people.add("person1@example.com")
+    assert people.many() == {}
+    people.add("Last One <last@example.com>, (415) 555-9999")
+    assert people.many() == {"e-mail addresses": redaction.MANY_PEOPLE, "phone numbers": redaction.MANY_PEOPLE}
+
+
+def test_arguments_are_read_together() -> None:
+    assert redact_all(["mysql", "--password", "q8Zr4vB1xW", "db"]) == ["mysql", "--password", MASK, "db"]
+    assert redact_all(["curl", "-u", "admin:hunter2x9", "x"]) == ["curl", "-u", MASK, "x"]
+    assert redact_all(["a", "b c"]) == ["a", "b c"]
+    assert redact_all([]) == []
+    assert redact_all([f"x{SECRETS['github']}", "-H", "Authorization: Bearer q8Zr4vB1xW9"])[2] == (
+        f"Authorization: Bearer {MASK}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("DB_PASSWORD", "correcthorse", MASK),
+        ("password", "${DB_PASSWORD}", "${DB_PASSWORD}"),
+        ("X-Api-Key", "abc", MASK),
+        ("Authorization", "Bearer abc", f"Bearer {MASK}"),
+        ("Cookie", "session=1", MASK),
+        ("next_token", "page-two", "page-two"),
+        ("next_token", "q8Zr4vB1xW", MASK),
+        ("PATH", "/usr/bin:/bin", "/usr/bin:/bin"),
+        ("note", "", ""),
+    ],
+)
+def test_names_say_what_a_value_is(name: str, value: str, shown: str) -> None:
+    assert redact_named(name, value) == shown
+
+
+def test_objects_are_masked_at_any_depth_keys_too() -> None:
+    token = SECRETS["github"]
+    value = {
+        "a": [{"b": (token, 1, None, True)}],
+        token: 2,
+        "argv": ["x", "--password", "q8Zr4vB1xW"],
+        "password": "pw",
+    }
+    assert redact_value(value) == {
+        "a": [{"b": [MASK, 1, None, True]}],
+        MASK: 2,
+        "argv": ["x", "--password", MASK],
+        "password": MASK,
+    }
+
+
+def test_a_text_with_more_secrets_than_are_looked_at_is_masked_whole() -> None:
+    text = "4111111111111111 and\n" * (MAX_FOUND + 1)
+    assert set(redact(text).replace(MASK, "")) == set()
+
+
+_PARTS = st.one_of(
+    st.sampled_from(
+        [*SECRETS.values(), *NUMBERS.values(), MASK, "[secret", "]", "password=", "key: ", "\n", "-", "://a:", "@"]
+    ),
+    st.text(max_size=12),
+    st.sampled_from(_rules()._keywords),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_PARTS, max_size=12))
+def test_redacting_twice_is_redacting_once(parts: list[str]) -> None:
+    once = redact("".join(parts))
+    assert redact(once) == once
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet=st.characters(exclude_categories=())))
+def test_any_text_is_redacted_half_characters_too(text: str) -> None:
+    redact(text)
+    redact_all([text, text])
+    redact_named(text, text)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(list(SECRETS.values())), st.text(max_size=30), st.text(max_size=30))
+def test_words_around_a_secret_do_not_save_it(secret: str, before: str, after: str) -> None:
+    assert secret not in redact(f"{before} {secret} {after}")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *("a", "key=", "token=a1B2c3D4e5F6\n", "-----BEGIN RSA PRIVATE KEY-----\n", f"{PEM[:90]}\n", "4111-", "://a:b"),
+        *("eyJa.", 'curl -H "Authorization: \n', "é password=a1B2c3D4 ", "[secret]", "kind: secret data: "),
+        *("GB82WEST1234", "a@b.c ", "415-555-0100 "),
+    ],
+)
+def test_the_work_is_linear(unit: str) -> None:
+    def seconds(length: int) -> float:
+        text = (unit * (length // len(unit) + 1))[:length]
+        started = time.perf_counter()
+        redact(text)
+        return time.perf_counter() - started
+
+    redact(unit * 100)  # compiles the rules
+    # Eight times the text may take eight times as long; sixty would be what a quadratic search takes.
+    assert seconds(1 << 18) < 25 * max(seconds(1 << 15), 0.002)
+
+
+def test_every_rule_compiles_and_has_keywords() -> None:
+    rules = _rules().rules
+    assert len({rule.id for rule in rules}) == len(rules) > 200
+    for rule in rules:
+        assert rule.keywords, rule.id
+        assert all(keyword == keyword.lower() for keyword in rule.keywords), rule.id
+        list(rule.spans("x"))
+
+
+def test_the_fallback_of_the_keyword_search_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = _rules()
+    text = f"token={SECRETS['github']}"
+    expected = rules.for_text(text)
+    monkeypatch.setattr(rules, "_set", type("Failing", (), {"matches": lambda self, text: []})())
+    assert rules.for_text(text) == expected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.approval.risk import modifiers, normalise, scoring
+from services.approval.risk import masking, modifiers, normalise, scoring
 from services.approval.risk.actions import (
     Action,
     ApiCall,
@@ -28,7 +28,7 @@ def assess(action: Action, context: Context | None = None) -> Assessment:
     """
     where = context or Context()
     try:
-        factors = _factors(action, where)
+        factors = masking.masked(_factors(action, where), action)
     except RecursionError:
         factors = [normalise.unreadable("too-deep", "Nested deeper than is analysed.")]
     except UnicodeEncodeError:  # in a field that is not looked at as a text of its own

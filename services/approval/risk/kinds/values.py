@@ -17,14 +17,17 @@ def assess(value: object, walker: Walker, context: Context, *, printed: bool = F
     """Factors of inputs, or with `printed` of a result. Commands in it go to `walker`; more or deeper than the caps is unreadable."""
     factors: list[Factor] = []
     files: set[str] = set()
+    people = secrets.People()
     try:
         for found in nested.walk(value):
             if found.text and found.kind != "argv" and (refusal := normalise.refusal(found.text)):
                 factors.append(refusal)
                 continue
+            people.add(found.text)
             factors += [*normalise.suspicious(found.text, printed=printed), *_value(found, walker, context, files)]
     except nested.TooMuch:
         factors.append(normalise.unreadable("too-large", "An object with more values, or nested deeper, than is analysed."))
+    factors += secrets.lists(people)
     if len(files) > MANY_FILES:
         factors.append(Factor("volume.files", "volume", f"Touches {len(files)} files.", MEDIUM))
     return factors

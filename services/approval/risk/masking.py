@@ -1,0 +1,58 @@
+"""Takes secrets out of what factors quote. A factor is shown, stored and sent; the action that it is about is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+
+from services.approval.risk.actions import Action
+from services.approval.risk.model import Factor
+from services.runtime.redaction import MASK, find, redact
+
+SENSITIVE = frozenset({"secret", "pii"})  # categories of factors that say that something must not be quoted
+
+# So many characters of a secret where an excerpt was cut are still more of it than anybody should see.
+_BEGINNING = 6
+
+
+def masked(factors: Sequence[Factor], action: Action) -> list[Factor]:
+    """The factors of an action, with every secret and personal number of it masked, also one that a cut left a part of."""
+    if not any(factor.category in SENSITIVE for factor in factors):
+        return list(factors)
+    values = {text[secret.start : secret.end] for text in _texts(action) for secret in find(text)}
+    # The longest first, for one may be a part of another.
+    ordered = sorted(values, key=lambda value: (-len(value), value))
+    return [_without(factor, ordered) for factor in factors]
+
+
+def _without(factor: Factor, values: Iterable[str]) -> Factor:
+    return replace(
+        factor,
+        message=_text(factor.message, values),
+        excerpt=_text(factor.excerpt, values),
+        safer_alternative=_text(factor.safer_alternative, values),
+    )
+
+
+def _text(text: str, values: Iterable[str]) -> str:
+    for value in values:
+        text = text.replace(value, MASK)
+        cut = text.rfind(value[:_BEGINNING])
+        if cut >= 0 and value.startswith(text[cut:]):
+            text = text[:cut] + MASK
+    return redact(text)
+
+
+def _texts(action: Action) -> Iterator[str]:
+    """Every text of an action, at any depth, keys as well as values."""
+    todo: list[object] = [getattr(action, field.name) for field in fields(action)]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, bytes | bytearray):
+            yield bytes(value).decode("utf-8", "replace")
+        elif isinstance(value, Mapping):
+            todo += [*value.keys(), *value.values()]
+        elif isinstance(value, Sequence):
+            todo += value

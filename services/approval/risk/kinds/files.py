@@ -42,7 +42,7 @@ def delete(action: FileDelete, context: Context) -> list[Factor]:
 
 def _path(path: str, context: Context) -> list[Factor]:
     factors = texts.plain(path)
-    if found := paths.write_factor(path, context.working_dir):
+    if found := paths.write_factor(path, paths.place_of(context)):
         factors.append(found)
     return factors
 

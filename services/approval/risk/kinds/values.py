@@ -46,7 +46,7 @@ def _value(found: nested.Found, walker: Walker, context: Context, files: set[str
         factors += languages.assess(found.extra, text, walker.run_text) if found.extra else languages.mentions(text)
     elif found.kind == "path":
         files.add(text)
-        if factor := paths.write_factor(text, context.working_dir):
+        if factor := paths.write_factor(text, paths.place_of(context)):
             factors.append(factor)
     elif found.kind == "url":
         method, _, url = text.partition(" ") if " " in text else (found.extra or "GET", "", text)

@@ -96,7 +96,7 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
 
 
 def _write(walker: Walker, target: str) -> None:
-    if target and "://" not in target and not re.match(r"^[\w.@-]+:", target) and (found := paths.write_factor(target, walker.cwd)):
+    if target and "://" not in target and not re.match(r"^[\w.@-]+:", target) and (found := paths.write_factor(target, walker.place)):
         walker.add(found)
 
 

@@ -83,7 +83,7 @@ def reads(walker: Walker, path: str, taints: frozenset[str] = frozenset()) -> Fl
     if path.startswith(_SOCKETS):
         walker.flag("network.raw-socket", scoring.HIGH, "Opens a raw network connection from the shell.", path)
         return Flow(taints=frozenset({FETCHED}), present=True)
-    found = paths.read_factor(path)
+    found = paths.read_factor(path, walker.place)
     known = walker.file_taint(path)
     if found:
         walker.add(found)
@@ -104,7 +104,7 @@ def writes(walker: Walker, path: str, flow: Flow) -> None:
             "Use a client whose destination and data can be seen.",
         )
         return
-    if found := paths.write_factor(path, walker.cwd):
+    if found := paths.write_factor(path, walker.place):
         walker.add(found)
     elif path.startswith(HIDDEN) and path != HIDDEN and ("/." in path or "/etc" in path):
         walker.flag("sensitive-path.hidden", scoring.MEDIUM, "Writes to a path that is not known before it runs.", path)
@@ -140,7 +140,7 @@ def scan_reads(walker: Walker, call: Invocation) -> frozenset[str]:
         if walker.state.file_taints:
             taints |= walker.file_taint(text)
         if "/" in text or "." in text or "~" in text or "id_" in text or "authorized_keys" in text or "\\" in text:
-            found = paths.read_factor(text)
+            found = paths.read_factor(text, walker.place)
             if found and looks:
                 if found.weight >= scoring.SERIOUS:
                     walker.flag("discovery.secrets", scoring.NOTE, "Looks where secrets are kept.", arg)

@@ -58,6 +58,7 @@ class Walker:
     def __init__(self, context: Context, dispatch: Dispatch, cwd: str = "") -> None:
         self.context = context
         self.cwd = cwd or context.working_dir
+        self._place = paths.place_of(context)
         self.factors: list[Factor] = []
         self.state = State()
         self.privileged = False
@@ -65,6 +66,11 @@ class Walker:
         self._source = b""
         self._resolver = Resolver(b"", self._lookup, self._substitute)
         self._depth = 0
+
+    @property
+    def place(self) -> paths.Place:
+        """Where the paths of the commands start from."""
+        return self._place.at(self.cwd)
 
     # -- what dispatch and rules use ------------------------------------------------------------------------------
 
@@ -283,7 +289,7 @@ class Walker:
         for child in node.children_by_field_name("value"):
             values += self._resolver.words(child)
         for word in values:
-            if word.known and (found := paths.read_factor(word.text)):
+            if word.known and (found := paths.read_factor(word.text, self.place)):
                 self.add(found)
         if variable is not None:
             taints = NONE.union(*(w.taints for w in values)) if values else NONE

@@ -63,9 +63,11 @@ $(FUZZ_STAMP): requirements/fuzz.txt $(PROJECT_STAMP)
 
 SECONDS := 60
 .PHONY: fuzz
-fuzz: $(FUZZ_STAMP) ## Fuzz the risk assessment for SECONDS=60 (Linux on x86-64)
-	@PYTHONPATH=. $(BIN)/python tests/fuzz/fuzz_risk.py -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 \
+fuzz: $(FUZZ_STAMP) ## Fuzz the risk assessment for SECONDS=60, then compare its reading with bash's (Linux on x86-64)
+	@mkdir -p .build
+	@$(BIN)/python -m tests.fuzz.fuzz_risk -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 \
 		-print_final_stats=1 -artifact_prefix=.build/
+	@$(BIN)/python -m tests.fuzz.bash_agreement --seconds $$(( $(SECONDS) / 3 ))
 
 .PHONY: check
 check: setup ## Format, lint, types, layering, contracts, generated code

@@ -118,7 +118,7 @@ def reading(text: str, file: Path) -> str | None:
 
 
 def quoted(text: str) -> bool:
-    """Whether the command may start a line inside quotes, an expansion, arithmetic or a here-document: there it is text."""
+    """Whether the command may start a line inside quotes, an expansion, arithmetic or a here-document, as text."""
     before = text[: text.index(DANGEROUS)]
     return any(mark in before for mark in ("'", '"', "`", "${", "((", "<<"))
 
@@ -147,7 +147,7 @@ def main() -> int:
             if shown is not None and SHOWN.search(shown):
                 fooled += 1
                 print(f"misread: {text!r}\n  bash reads: {shown!r}")
-    print(f"bash agreement: {tried} texts, {asked} of them LOW and shown to bash, {fooled} misread")
+    print(f"bash agreement: {tried} texts, {asked} of them LOW and asked about, {fooled} misread")
     return int(fooled > 0)
 
 

@@ -124,8 +124,8 @@ class Walker:
     def run_words(self, words: Sequence[Word], stdin: Flow | None = None) -> Flow:
         """Assesses one command whose words are known."""
         self.state.commands += 1
-        while words and words[0].text in ("!", "{"):  # the grammar takes a second one for a program's name
-            words = words[1:]
+        while words and (words[0].text in ("!", "{") or _names_descriptor(words[0].text)):
+            words = words[1:]  # the grammar takes a second one, and the {name} of a redirection, for a program's name
         if words and words[0].text in _RESERVED:
             if len(words) > 1 or words[0].text != "}":
                 self.unreadable("construct", "A word of the shell's own stands where a program should.", words[0].text)
@@ -443,6 +443,11 @@ class Walker:
         if flow.text is None or len(flow.text) > 65536:
             return Value(HIDDEN, flow.taints)
         return Value(flow.text.rstrip("\n"), flow.taints)
+
+
+def _names_descriptor(text: str) -> bool:
+    """Whether a word is `{name}`, which before a redirection is no word but takes the descriptor's number."""
+    return text[:1] == "{" and text[-1:] == "}" and text[1:-1].isidentifier()
 
 
 def _words_behind(redirect: Node) -> list[Node]:

@@ -69,6 +69,8 @@ def test_an_escaped_line_end_inside_a_word_is_nothing(script: str) -> None:
         "ls =~ \n rm -rf /",
         "<<< \\ \n rm -rf /",
         "> $(rm -rf /)",
+        "<y {fd}>x rm -rf /",
+        "sudo {fd}>x rm -rf /",
         "<<< a <<E rm -rf /\nE\n",
         "! ! rm -rf /",
         "time ! rm -rf /",

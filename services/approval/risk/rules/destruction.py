@@ -9,8 +9,7 @@ from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.rules.rule import Rule
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, SERIOUS
-from services.approval.risk.shell import flows
-from services.approval.risk.shell.invocation import Flow, Invocation
+from services.approval.risk.shell.invocation import Invocation
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
@@ -68,86 +67,18 @@ RULES = (
     Rule("resource.stress", "stress stress-ng", MEDIUM, "Uses up the machine on purpose."),
 )  # fmt: skip
 
-_WRITERS = frozenset(
-    "cp mv install ln tee touch mkdir rsync scp ditto dd sed perl truncate chmod chown chgrp chattr setfacl unzip tar curl wget".split()
-)
-
 
 def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
-    """Removal by target, raw copies by device, and every program that writes files by where it writes."""
+    """Removal by target, and raw copies by device."""
     if call.name == "rm":
         _rm(walker, call)
     elif call.name == "dd":
         _dd(walker, call)
-    elif call.name in ("shred", "rmdir", "unlink", "truncate"):
-        for target in call.positionals:
-            _write(walker, target)
-    elif call.name in ("unzip", "tar", "7z", "gunzip") and flows.FETCHED in read | call.stdin.taints:
-        walker.state.unpacked_fetched = True
-    elif call.name in _WRITERS and not call.dry_run:
-        carried = call.taints | read | call.stdin.taints
-        if call.name in ("curl", "wget", "scp", "rsync"):
-            carried |= {flows.FETCHED} if call.name in ("curl", "wget") else frozenset()
-            for name in _saved(call):
-                walker.written(name, Flow(taints=carried))
-        for target in _targets(call):
-            _write(walker, target)
-            walker.written(target, Flow(taints=carried, text=_copied(walker, call)))
 
 
 def _write(walker: Walker, target: str) -> None:
     if target and "://" not in target and not re.match(r"^[\w.@-]+:", target) and (found := paths.write_factor(target, walker.place)):
         walker.add(found)
-
-
-def _targets(call: Invocation) -> list[str]:
-    """The files that a program writes."""
-    rest = list(call.positionals)
-    if call.name in ("cp", "mv", "install", "ln", "ditto", "rsync", "scp"):
-        named = call.values("-t", "--target-directory")
-        sources = rest if call.name == "mv" else []
-        found = named or (rest[-1:] if len(rest) > 1 else [])
-        if call.name == "install" and call.flags & {"-d"}:
-            found = rest
-        if call.name in ("cp", "mv", "install") and len(rest) == 2:
-            found = [*found, f"{found[0]}/{rest[0].rpartition('/')[2]}"] if found and found[0].endswith(("/", "~", ".")) else found
-        return [*found, *(s for s in sources[:-1] if paths.classify(s))]
-    if call.name in ("tee", "touch", "mkdir"):
-        return rest
-    if call.name in ("chmod", "chown", "chgrp", "chattr", "setfacl"):
-        if rest and re.match(r"^0?[0-7]00$", rest[0]):  # for its owner alone: that only ever closes
-            return []
-        return [p for p in rest[1:] if paths.classify(p)]
-    if call.name in ("sed", "perl"):
-        return rest[1:] if any(f.startswith(("-i", "--in-place", "-pi")) for f in call.flags) else []
-    if call.name == "curl":
-        return [v for v in call.values("-o", "--output") if v != "-"]
-    if call.name == "wget":
-        return [v for v in call.values("-O", "--output-document", "-P") if v != "-"]
-    if call.name == "unzip":
-        return call.values("-d")
-    if call.name == "tar" and call.args and re.match(r"^-?[a-z]*x|^--extract", call.args[0]):
-        return [p for p in call.values("-C", "--directory") if paths.classify(p)]
-    return []
-
-
-def _saved(call: Invocation) -> list[str]:
-    """The names under which curl -O and wget save what they fetch."""
-    if (call.name == "wget" and not call.values("-O", "--output-document")) or (call.name == "curl" and call.flags & {"-O", "--remote-name"}):
-        folder = "".join(f"{p}/" for p in call.values("-P", "--directory-prefix", "--output-dir")[:1])
-        return [folder + re.split(r"[?#]", p)[0].rstrip("/").rpartition("/")[2] for p in call.positionals]
-    return []
-
-
-def _copied(walker: Walker, call: Invocation) -> str | None:
-    """The text of the new file, where it is known."""
-    if call.name == "tee":
-        return call.stdin.text
-    if call.name in ("cp", "mv", "ln", "install") and len(call.positionals) == 2:
-        return walker.file_text(call.positionals[0])
-    if call.name in ("chmod", "chown") and len(call.positionals) == 2:
-        return walker.file_text(call.positionals[1])
-    return None
 
 
 def _rm(walker: Walker, call: Invocation) -> None:
@@ -184,7 +115,6 @@ def _dd(walker: Walker, call: Invocation) -> None:
                 walker.flag("destruction.overwrite-disk", CRITICAL, "Overwrites a disk.", call.excerpt, "Write into an image file.", call.span)
             else:
                 _write(walker, value)
-                walker.written(value, Flow(taints=call.stdin.taints))
         elif (
             key == "if" and value in ("/dev/zero", "/dev/urandom", "/dev/random") and not any(a.startswith(("count=", "of=/dev/")) for a in call.args)
         ):

@@ -83,11 +83,11 @@ def _sends(call: Invocation) -> str:
         sent = call.values(*_SEND_OPTIONS)
         if call.values(*_FILE_OPTIONS) or any(v.startswith("@") or "=@" in v or "=<" in v for v in sent):
             return "file"
-        return "data" if sent or any(HIDDEN in a for a in call.args) else ""
+        return "data" if sent or _carries(call) else ""
     if call.name == "wget":
         if call.values("--post-file", "--body-file"):
             return "file"
-        return "data" if call.values("--post-data", "--body-data") or any(HIDDEN in a for a in call.args) else ""
+        return "data" if call.values("--post-data", "--body-data") or _carries(call) else ""
     if call.name in ("scp", "rsync"):
         last = call.positionals[-1:]
         return "file" if last and _REMOTE.match(last[0]) and not last[0].startswith(("/", ".")) else ""
@@ -101,6 +101,11 @@ def _sends(call: Invocation) -> str:
     if call.name == "gh":
         return "file" if call.positionals[:2] == ("gist", "create") else ""
     return "data" if call.args else ""
+
+
+def _carries(call: Invocation) -> bool:
+    """Whether an address or option has a part that is not known; one that is not known at all is an address, from a list."""
+    return any(HIDDEN in arg and arg.strip(HIDDEN) for arg in call.args)
 
 
 def _request(walker: Walker, call: Invocation) -> None:

@@ -8,7 +8,7 @@ from services.approval.risk import lookalikes, scoring
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.rules import TABLE, check
-from services.approval.risk.shell import discovery, flows, options, statements
+from services.approval.risk.shell import discovery, flows, options, output, statements, variables, writes
 from services.approval.risk.shell.invocation import ALIASES, Flow, Invocation
 from services.approval.risk.shell.programs import HANDLERS, code
 from services.approval.risk.shell.programs.shells import SHELLS
@@ -79,22 +79,24 @@ def _plain(walker: Walker, call: Invocation) -> Flow:
     if found:
         _production(walker, call)
     read = flows.scan_reads(walker, call)
+    writes.follow(walker, call, read)
     check(walker, call, read)
     if not found and (look := discovery.factor(call)):
         walker.add(look)
     elif not (handler or found or _known(call.name) or walker.resolve_defined(call.name)):
         walker.flag("unlisted.program", scoring.NOTE, "A program that no rule knows.", call.typed, span=call.span)
-    output = flows.output_of(walker, call, read)
-    return Flow(inner.text, inner.taints | output.taints, present=True) if inner is not None else output
+    printed = output.output_of(walker, call, read)
+    return Flow(inner.text, inner.taints | printed.taints, present=True) if inner is not None else printed
 
 
 def _path_of_program(walker: Walker, call: Invocation) -> None:
     """A program named by its path: one that was just fetched or decoded is the danger itself."""
-    if "/" not in call.typed:
+    path = call.typed if "/" in call.typed else walker.state.files.installed(call.typed)
+    if not path:
         return
-    taints = walker.file_taint(call.typed)
-    fetched = walker.state.unpacked_fetched and not call.typed.startswith("/")
-    text = walker.file_text(call.typed)
+    taints = walker.file_taint(path)
+    fetched = walker.state.unpacked_fetched and not path.startswith("/")
+    text = walker.file_text(path)
     if fetched or flows.FETCHED in taints or flows.ENCODED in taints:
         walker.flag(
             "execution.fetched",
@@ -104,7 +106,7 @@ def _path_of_program(walker: Walker, call: Invocation) -> None:
             "Fetch it, read it, check its signature, then run it.",
             call.span,
         )
-    elif text is None and paths.is_temporary(call.typed):
+    elif text is None and paths.is_temporary(path):
         walker.flag("execution.temporary", scoring.MEDIUM, "Runs a program from a folder for temporary files.", call.excerpt, span=call.span)
     if text is not None:
         code.run_language(walker, code.language_of(text), text)
@@ -131,7 +133,7 @@ def _wrapped(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], std
         walker.flag("network.remote-command", scoring.MINOR, "Runs a command on another machine.", outer.excerpt)
     for word in inside.assigned:
         key, _, value = word.text.partition("=")
-        flows.check_assignment(walker, key, Value(value, word.taints))
+        variables.check_assignment(walker, key, Value(value, word.taints))
     seen = invocation(walker, words, stdin, name) if wrapper.subs else outer
     walker.add(*TABLE.apply(seen))
     read = flows.scan_reads(walker, outer)

@@ -17,7 +17,8 @@ from services.approval.risk import normalise, scoring, syntax
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.model import Context, Factor, Span
-from services.approval.risk.shell import flows, hazards, lines, statements
+from services.approval.risk.shell import flows, hazards, lines, statements, variables
+from services.approval.risk.shell.files import Files
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.words import NONE, WELL_KNOWN, Resolver, Value, Word
 
@@ -44,8 +45,7 @@ class State:
 
     variables: dict[str, Value] = field(default_factory=dict)
     functions: set[str] = field(default_factory=set)
-    file_taints: dict[str, frozenset[str]] = field(default_factory=dict)
-    file_texts: dict[str, str] = field(default_factory=dict)
+    files: Files = field(default_factory=Files)
     unpacked_fetched: bool = False  # an archive from the network was unpacked: any file here may come from it
     commands: int = 0
     nested: int = 0
@@ -152,27 +152,19 @@ class Walker:
         finally:
             self._depth -= 1
 
-    def written(self, path: str, flow: Flow) -> None:
-        """Remembers what a file holds after something was written to it."""
-        if path and HIDDEN not in path:
-            key = paths.normalised(path)
-            self.state.file_taints[key] = flow.taints | self.state.file_taints.get(key, NONE)
-            if flow.text is not None:
-                self.state.file_texts[key] = flow.text
-            else:
-                self.state.file_texts.pop(key, None)
-
     def file_taint(self, path: str) -> frozenset[str]:
-        return self.state.file_taints.get(paths.normalised(path), NONE) if self.state.file_taints else NONE
+        """Where the content of a file came from, as far as this script made it."""
+        return self.state.files.taints(path)
 
     def file_text(self, path: str) -> str | None:
-        return self.state.file_texts.get(paths.normalised(path)) if self.state.file_texts else None
+        """What a file holds, when this script wrote all of it."""
+        return self.state.files.text(path)
 
     def resolve_defined(self, name: str) -> bool:
         return name in self.state.functions
 
     def assign(self, name: str, value: Value) -> None:
-        flows.check_assignment(self, name, value)
+        variables.check_assignment(self, name, value)
         if name in self.state.variables or len(self.state.variables) < MAX_VARIABLES:
             self.state.variables[name] = value
 
@@ -404,7 +396,7 @@ class Walker:
         target = self._target(redirect)
         if operator in (">&", "<&") and re.match(r"^(?:\d+-?|-)$", target.text):
             return flow
-        flows.writes(self, target.text, flow)
+        flows.writes(self, target.text, flow, append=operator in (">>", "&>>"))
         return Flow(taints=flow.taints, present=True)
 
     def _command(self, node: Node, stdin: Flow, extra: list[Node]) -> Flow:

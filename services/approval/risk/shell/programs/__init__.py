@@ -17,6 +17,7 @@ from services.approval.risk.shell.programs import (
     debuggers,
     editors,
     interpreters,
+    packages,
     remote,
     schedulers,
     search,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 Handler = Callable[["Walker", Invocation], Flow | None]
 
 HANDLERS: dict[str, Handler] = {
+    **packages.HANDLERS,
     **interpreters.HANDLERS,
     **shells.HANDLERS,
     **archives.HANDLERS,

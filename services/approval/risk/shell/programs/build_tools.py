@@ -44,9 +44,10 @@ def _make(walker: Walker, call: Invocation) -> None:
             else:
                 code.fed(walker, call)
     for name in [w.text for w in files] if files else [folder + name for name in _MAKEFILES]:
-        if flows.FETCHED in walker.file_taint(name):
+        text = walker.file_text(name)
+        if flows.FETCHED in walker.file_taint(name) or (walker.state.unpacked_fetched and text is None):
             code.flag_fetched(walker, call.excerpt)
-        if (text := walker.file_text(name)) is not None:
+        if text is not None:
             _makefile(walker, text)
 
 

@@ -77,7 +77,11 @@ def script_file(walker: Walker, call: Invocation, word: Word, language: str = "b
     text = walker.file_text(word.text)
     if word.text in _STDIN:
         fed(walker, call, language)
-    elif flows.FETCHED in taints or word.text.startswith(_ADDRESS):
+    elif (
+        flows.FETCHED in taints
+        or word.text.startswith(_ADDRESS)
+        or (walker.state.unpacked_fetched and text is None and word.text[:1] not in ("/", "~"))
+    ):
         flag_fetched(walker, call.excerpt)
     elif flows.ENCODED in taints:
         flag_decoded(walker, call.excerpt)
@@ -100,6 +104,8 @@ def fed(walker: Walker, call: Invocation, language: str = "bash") -> None:
         flag_fetched(walker, call.excerpt)
     elif flows.ENCODED in stdin.taints:
         flag_decoded(walker, call.excerpt)
+    elif stdin.text is None and flows.REDIRECTED in stdin.taints:
+        walker.flag("execution.script-file", scoring.NOTE, "Runs a script whose content is not part of this action.", call.excerpt)
     elif stdin.text is None:
         walker.flag(
             "execution.piped",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.approval.risk import languages, scoring
-from services.approval.risk.shell import flows, options
+from services.approval.risk.shell import options, output
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.programs import code
 from services.approval.risk.shell.words import Value, Word
@@ -146,7 +146,7 @@ def _printf(walker: Walker, call: Invocation) -> None:
     """`printf -v NAME`: a variable by another way."""
     if call.args[:1] == ("-v",) and len(call.words) > 2:
         rest = call.words[2:]
-        printed = flows.spoken("printf", [w.text for w in rest])
+        printed = output.spoken("printf", [w.text for w in rest])
         walker.assign(call.args[1], Value(printed, call.taints) if printed is not None else Value(taints=call.taints))
 
 

@@ -1,0 +1,100 @@
+"""What a script has done to files so far: what they hold, where that came from, and which names are links to others."""
+
+from __future__ import annotations
+
+import posixpath
+
+from services.approval.risk.detectors import paths
+from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.shell.words import NONE
+
+MAX_LINKS = 200  # links that are remembered; a script that makes more has its further ones read as ordinary files
+MAX_HOPS = 8  # links that are followed one after another
+MAX_TEXT = 1 << 16  # characters of one file that are remembered
+LEAST_KNOWN = 4  # known characters that a path needs so that two unknown parts of it are taken for the same
+# Folders whose programs run by name alone.
+_PROGRAM_FOLDERS = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/bin", "~/bin", "~/.local/bin")
+
+
+class Files:
+    """The files of one assessment, by normalised path with links followed."""
+
+    def __init__(self) -> None:
+        self._taints: dict[str, frozenset[str]] = {}
+        self._texts: dict[str, str] = {}
+        self._inside: dict[str, frozenset[str]] = {}
+        self._links: dict[str, str] = {}
+        self._made = 0
+
+    def real(self, path: str) -> str:
+        """`path` with the links of this script followed; the path as it was given when none is on the way."""
+        if not self._links:
+            return path
+        current = paths.normalised(path)
+        for _ in range(MAX_HOPS):
+            head, tail = current, ""
+            while head not in self._links and "/" in head.rstrip("/"):
+                head, _, last = head.rpartition("/")
+                tail = f"/{last}{tail}"
+            if head not in self._links:
+                break
+            current = paths.normalised(self._links[head] + tail)
+        else:
+            return path
+        return current if current != paths.normalised(path) else path
+
+    def write(self, path: str, taints: frozenset[str], text: str | None, *, append: bool = False) -> None:
+        """Remembers what a file holds after something was written to it."""
+        key = self._key(path)
+        if not key:
+            return
+        before = self._texts.get(key)
+        self._taints[key] = taints | self._taints.get(key, NONE)
+        if append and key in self._taints and before is not None:
+            text = before + text if text is not None else None
+        if text is not None and len(text) <= MAX_TEXT and HIDDEN not in key:
+            self._texts[key] = text
+        else:
+            self._texts.pop(key, None)
+        folder = posixpath.dirname(key)
+        while taints and folder and folder != "/":
+            self._inside[folder] = self._inside.get(folder, NONE) | taints
+            folder = posixpath.dirname(folder)
+
+    def link(self, name: str, target: str) -> None:
+        """Makes `name` stand for `target`, which is relative to the folder of the link."""
+        if HIDDEN in name or HIDDEN in target or not name or not target or len(self._links) >= MAX_LINKS:
+            return
+        if not target.startswith(("/", "~")):
+            target = posixpath.join(posixpath.dirname(name), target)
+        if paths.normalised(name) != paths.normalised(target):
+            self._links[paths.normalised(name)] = paths.normalised(target)
+
+    def taints(self, path: str) -> frozenset[str]:
+        """Where the content of a file, or of the files in a folder, came from."""
+        if not self._taints:
+            return NONE
+        key = self._key(path)
+        return self._taints.get(key, NONE) | self._inside.get(key, NONE)
+
+    def text(self, path: str) -> str | None:
+        """What a file holds, when that is known."""
+        return self._texts.get(self._key(path)) if self._texts else None
+
+    def installed(self, program: str) -> str:
+        """The path of a program that was put into a folder of programs, empty when it was not."""
+        if self._taints:
+            for folder in _PROGRAM_FOLDERS:
+                if (path := f"{folder}/{program}") in self._taints:
+                    return path
+        return ""
+
+    def temporary(self) -> str:
+        """A name that no other file has, as mktemp makes one."""
+        self._made += 1
+        return f"/tmp/tmp.{self._made:06d}"
+
+    def _key(self, path: str) -> str:
+        if HIDDEN in path and len(path.replace(HIDDEN, "")) < LEAST_KNOWN:
+            return ""
+        return paths.normalised(self.real(path))

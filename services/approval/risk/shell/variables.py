@@ -1,0 +1,50 @@
+"""Variables that change what later programs do: what they load, run, write down, or find under a name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.approval.risk import patterns, scoring
+from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.shell.words import Value
+
+if TYPE_CHECKING:
+    from services.approval.risk.shell.walker import Walker
+
+_PRELOAD = frozenset("LD_PRELOAD LD_AUDIT DYLD_INSERT_LIBRARIES DYLD_LIBRARY_PATH".split())
+_RUNS_ITS_VALUE = frozenset(
+    "BASH_ENV ENV PROMPT_COMMAND PS4 GIT_SSH_COMMAND GIT_SSH GIT_EXTERNAL_DIFF GIT_PAGER GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_ASKPASS PAGER MANPAGER "
+    "EDITOR VISUAL LESSOPEN LESSCLOSE BROWSER SSH_ASKPASS SUDO_ASKPASS SUDO_EDITOR SYSTEMD_EDITOR RSYNC_RSH CVS_RSH FCEDIT PSQL_EDITOR".split()
+)
+_LOADED_FROM = frozenset("LD_LIBRARY_PATH DYLD_LIBRARY_PATH GCONV_PATH PERL5LIB".split())
+_OWN_PROGRAMS = patterns.compile(r"^(?::|\.|/tmp/|/var/tmp/|/dev/shm/|\w)")
+_HISTORY_OFF = {"HISTFILE": ("/dev/null", ""), "HISTSIZE": ("0",), "HISTFILESIZE": ("0",), "SAVEHIST": ("0",)}
+# Settings of Git and make that name programs to run, without a word of it on the command line.
+_HIDDEN_SETTINGS = patterns.compile(r"^(?:GIT_CONFIG(?:_\w+)?|GIT_EXEC_PATH|GIT_PROXY_COMMAND|GIT_TEMPLATE_DIR|MAKEFILES)$")
+_LOADS_CODE = patterns.compile(r"-e|-M|-r|-d|--require|--import|--eval|agent|/|BEGIN")
+_STARTUP_VARIABLES = patterns.compile(r"^(?:PERL5OPT|PERL5DB|RUBYOPT|NODE_OPTIONS|PYTHONSTARTUP|PYTHONINSPECT|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS)$")
+
+
+def check_assignment(walker: Walker, name: str, value: Value) -> None:
+    """Variables that change what later programs do."""
+    if name in _PRELOAD and value.text:
+        walker.flag("persistence.preload", scoring.HIGH, f"{name} loads code into every program started from here.", f"{name}={value.text}")
+    elif name in _HISTORY_OFF and value.text in _HISTORY_OFF[name]:
+        walker.flag("evasion.history-off", scoring.MEDIUM, "Turns off the record of commands.", f"{name}={value.text}")
+    elif name in _RUNS_ITS_VALUE and value.text:
+        if name in ("BASH_ENV", "PROMPT_COMMAND"):
+            walker.flag("persistence.shell-hook", scoring.MEDIUM, f"{name} runs code in every shell.", f"{name}={value.text}")
+        if HIDDEN not in value.text:
+            walker.run_text(value.text)
+    elif name in _LOADED_FROM and value.text:
+        walker.flag("persistence.preload", scoring.MEDIUM, f"{name} says where programs load code from.", f"{name}={value.text}")
+    elif name == "PATH" and _OWN_PROGRAMS.match(value.text):
+        walker.flag("evasion.path", scoring.MEDIUM, "Puts a folder of its own before the system's programs.", f"PATH={value.text}")
+    elif name.startswith("BASH_FUNC_"):
+        # bash imports such a variable as a function, which then runs under the name of any program.
+        walker.flag("persistence.shell-hook", scoring.HIGH, f"{name} replaces a program by shell code.", f"{name}={value.text}")
+    elif _HIDDEN_SETTINGS.match(name) or (name in ("MAKEFLAGS", "GNUMAKEFLAGS") and "eval" in value.text):
+        if value.text not in ("/dev/null", ""):
+            walker.flag("escape.hidden-setting", scoring.MEDIUM, f"{name} can make the program run other programs.", f"{name}={value.text}")
+    elif _STARTUP_VARIABLES.match(name) and _LOADS_CODE.search(value.text):
+        walker.flag("persistence.interpreter-hook", scoring.MEDIUM, f"{name} makes an interpreter run more code.", f"{name}={value.text}")

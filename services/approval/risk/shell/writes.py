@@ -1,0 +1,208 @@
+"""The files that commands write: where they are, and what they hold afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from services.approval.risk import patterns
+from services.approval.risk.detectors import paths
+from services.approval.risk.shell import flows
+from services.approval.risk.shell.invocation import Invocation
+from services.approval.risk.shell.words import NONE
+
+if TYPE_CHECKING:
+    from services.approval.risk.shell.walker import Walker
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One file that a command writes. `source`: the file whose content it gets, or empty. `text`: its content when that is known
+    in another way. `taints`: what is true of its content besides what the command reads. `shown`: whether the place counts.
+    `edited`: it was changed in a way that is not followed."""
+
+    path: str
+    source: str = ""
+    text: str | None = None
+    taints: frozenset[str] = NONE
+    append: bool = False
+    shown: bool = True
+    edited: bool = False
+
+
+_COPIES = frozenset("cp mv install ln ditto rsync scp".split())
+_MODES = frozenset("chmod chown chgrp chattr setfacl".split())
+_FETCHED = frozenset({flows.FETCHED})
+_REMOTE = patterns.compile(r"^(?:[\w.-]+@)?[\w.-]{2,}:|^\w{2,10}://")
+_OWNER_ONLY = patterns.compile(r"^0?[0-7]00$")  # rights for the owner alone: that only ever closes
+_EXTRACTS = patterns.compile(r"^-?[a-zA-Z]*x|^--extract$|^--get$")
+_CREATES = patterns.compile(r"^-?[a-zA-Z]*[cru]|^--create$|^--append$|^--update$")
+_SUFFIXES = {"gzip": ".gz", "bzip2": ".bz2", "xz": ".xz", "zstd": ".zst", "lz4": ".lz4", "pigz": ".gz", "compress": ".Z", "gpg": ".gpg"}
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z", ".tgz", ".gpg", ".asc")
+_CLOUD = frozenset("aws gsutil gcloud az rclone s3cmd mc".split())
+_OUTPUT_OPTIONS = ("-o", "-out", "--output", "--out", "--output-file", "-O", "--result-file", "--outfile")
+
+
+def follow(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
+    """Adds factors for where a command writes, and remembers what the files hold. `read`: taints of what it reads."""
+    if call.dry_run:
+        return
+    carried = (call.taints | read | call.stdin.taints) - {flows.REDIRECTED}
+    if call.name in ("unzip", "tar", "7z", "cpio") and flows.FETCHED in carried:
+        walker.state.unpacked_fetched = True
+    files = walker.state.files
+    for each in _written(call, carried):
+        path = each.path if call.name == "ln" else files.real(each.path)
+        if each.shown and path and "://" not in path and not _REMOTE.match(path) and (found := paths.write_factor(path, walker.place)):
+            walker.add(found)
+        if call.name == "ln":
+            continue
+        text = files.text(each.source) if each.source else each.text
+        taints = carried | each.taints | files.taints(each.source)
+        if each.edited and files.text(path) is not None:  # a script that was put together in two steps
+            taints |= {flows.ENCODED}
+        files.write(path, taints, text, append=each.append)
+    if call.name == "ln":
+        _link(walker, call)
+
+
+def _written(call: Invocation, carried: frozenset[str]) -> Iterator[Written]:
+    name, rest = call.name, list(call.positionals)
+    if name in _COPIES:
+        yield from _copied(call, rest)
+    elif name == "tee":
+        append = bool(call.flags & {"-a", "--append"})
+        for path in rest:
+            yield Written(path, text=call.stdin.text, append=append)
+    elif name in ("touch", "mkdir"):
+        yield from (Written(path, source=path) for path in rest)
+    elif name in ("shred", "rmdir", "unlink", "truncate"):
+        yield from (Written(path) for path in rest)
+    elif name in _MODES:
+        if not (rest and _OWNER_ONLY.match(rest[0])):
+            yield from (Written(path, source=path) for path in rest[1:] if paths.classify(path))
+    elif name in ("sed", "perl"):
+        if any(flag.startswith(("-i", "--in-place", "-pi")) for flag in call.flags):
+            yield from (Written(path, edited=True) for path in rest[1:])
+    elif name in ("curl", "wget"):
+        yield from _downloaded(call)
+    elif name == "dd":
+        yield from (Written(arg[3:]) for arg in call.args if arg.startswith("of=") and not arg.startswith("of=/dev/"))
+    elif name in ("tar", "zip", "7z", "rar", "unzip", "cpio"):
+        yield from _archive(call, rest)
+    elif name in _SUFFIXES or name == "gunzip":
+        yield from _compressed(call, rest)
+    elif name in _CLOUD:
+        yield from _from_cloud(call, rest)
+    elif name == "split" and rest:
+        yield from (Written(f"{rest[1] if len(rest) > 1 else 'x'}{suffix}", shown=False) for suffix in ("*", "aa", "ab"))
+    elif name == "xxd" and len(rest) > 1:
+        yield Written(rest[1], taints=frozenset({flows.ENCODED}) if "-r" in call.flags else NONE)
+    elif carried or name == "openssl":
+        decodes = frozenset({flows.ENCODED}) if "-d" in call.flags or "--decrypt" in call.flags else NONE
+        yield from (Written(path, taints=decodes, shown=False) for path in call.values(*_OUTPUT_OPTIONS) if path != "-")
+
+
+def _copied(call: Invocation, rest: list[str]) -> Iterator[Written]:
+    named = call.values("-t", "--target-directory")
+    sources = rest if named else rest[:-1]
+    targets = named or rest[-1:]
+    if call.name == "install" and "-d" in call.flags:
+        yield from (Written(path) for path in rest)
+        return
+    if not sources:
+        return
+    for target in targets:
+        folder = bool(named) or len(sources) > 1 or target.endswith("/") or target in (".", "..", "~")
+        for source in sources:
+            remote = _FETCHED if call.name in ("scp", "rsync") and _REMOTE.match(source) else NONE
+            name = source.rstrip("/").rpartition("/")[2].rpartition(":")[2]
+            if folder and name:
+                yield Written(f"{target.rstrip('/')}/{name}", source, taints=remote)
+            if not folder or target.endswith(("/", "~", ".")) or len(sources) == 1:
+                yield Written(target, "" if folder else source, taints=remote)
+            elif source is sources[0]:
+                yield Written(target)
+    if call.name == "mv":
+        yield from (Written(source) for source in sources if paths.classify(source))
+
+
+def _link(walker: Walker, call: Invocation) -> None:
+    """`ln -s TARGET NAME`, `ln TARGET...  FOLDER`: the names stand for the targets from here on."""
+    rest = list(call.positionals)
+    named = call.values("-t", "--target-directory")
+    if not rest:
+        return
+    name = named[0] if named else (rest[-1] if len(rest) > 1 else ".")
+    for target in rest if named or len(rest) == 1 else rest[:-1]:
+        base = target.rstrip("/").rpartition("/")[2]
+        into = bool(named) or len(rest) != 2 or name.endswith("/") or name in (".", "..")
+        walker.state.files.link(f"{name.rstrip('/') or ''}/{base}" if into else name, target)
+
+
+def _downloaded(call: Invocation) -> Iterator[Written]:
+    folder = "".join(f"{path.rstrip('/')}/" for path in call.values("-P", "--directory-prefix", "--output-dir", "-d" if _is_aria(call) else "-P")[:1])
+    if call.name == "curl":
+        named = call.values("-o", "--output")
+        by_address = bool(call.flags & {"-O", "--remote-name", "--remote-name-all", "-J"})
+    else:
+        named = call.values("-o", "--out", "--output") if _is_aria(call) else call.values("-O", "--output-document")
+        by_address = not named
+    for path in named:
+        if path != "-":
+            yield Written(folder + path, taints=_FETCHED)
+    if by_address:
+        for address in call.positionals:
+            name = address.partition("?")[0].partition("#")[0].rstrip("/").rpartition("/")[2]
+            yield Written(folder + name, taints=_FETCHED, shown=bool(folder))
+    if folder and not named:
+        yield Written(folder.rstrip("/"), taints=_FETCHED)
+
+
+def _is_aria(call: Invocation) -> bool:
+    """Whether a program that counts as wget is one of those whose -o names the file and not the log."""
+    return call.typed.rpartition("/")[2] in ("aria2c", "axel")
+
+
+def _archive(call: Invocation, rest: list[str]) -> Iterator[Written]:
+    if call.name == "unzip":
+        yield from (Written(path) for path in call.values("-d"))
+    elif call.name in ("zip", "7z", "rar"):
+        target = rest[0] if call.name == "zip" else rest[1] if len(rest) > 1 and rest[0] in ("a", "u") else ""
+        if target:
+            yield Written(target)
+            yield Written(f"{target}.zip", shown=False)
+    elif call.name == "tar" and call.args:
+        if _EXTRACTS.match(call.args[0]):
+            yield from (Written(path) for path in call.values("-C", "--directory") if paths.classify(path))
+        elif _CREATES.match(call.args[0]):
+            bundled = "f" in call.args[0] and not call.args[0].startswith("--")
+            named = [call.args[1]] if bundled and len(call.args) > 1 else call.values("-f", "--file")
+            yield from (Written(path) for path in named if path != "-")
+
+
+def _compressed(call: Invocation, rest: list[str]) -> Iterator[Written]:
+    named = call.values("-o", "--output")
+    decodes = call.name == "gunzip" or bool(call.flags & {"-d", "--decompress", "--decrypt"})
+    taints = frozenset({flows.ENCODED}) if decodes else NONE
+    for path in named:
+        yield Written(path, taints=taints)
+    if named or (call.flags & {"-c", "--stdout"} and call.name != "gpg"):
+        return
+    for path in rest:
+        suffix = next((s for s in _PACKED if path.endswith(s)), "")
+        if decodes and suffix:
+            yield Written(path.removesuffix(suffix), taints=taints)
+        elif not decodes:
+            yield Written(path + _SUFFIXES.get(call.name, ""), shown=False)
+
+
+def _from_cloud(call: Invocation, rest: list[str]) -> Iterator[Written]:
+    """Copies from a bucket: `aws s3 cp s3://b/x x`."""
+    for path in call.values("-f", "--file") if call.name == "az" else ():
+        yield Written(path, taints=_FETCHED)
+    if len(rest) > 1 and {"cp", "sync", "copy", "get", "rsync", "mv"} & set(rest[:3]) and _REMOTE.match(rest[-2]) and not _REMOTE.match(rest[-1]):
+        name = rest[-2].rstrip("/").rpartition("/")[2]
+        yield Written(rest[-1], taints=_FETCHED)
+        yield Written(f"{rest[-1].rstrip('/')}/{name}", taints=_FETCHED, shown=False)

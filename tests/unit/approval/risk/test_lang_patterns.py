@@ -70,6 +70,6 @@ def test_an_unknown_language_is_unreadable() -> None:
 @pytest.mark.parametrize("language", ["javascript", "php", "perl", "ruby", "java"])
 def test_any_text_of_the_largest_size_is_read_in_time(language: str, part: str) -> None:
     text = (part * source.MAX_SOURCE)[: source.MAX_SOURCE]
-    started = time.perf_counter()
+    started = time.process_time()
     source.assess(language, text, lambda script: None)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

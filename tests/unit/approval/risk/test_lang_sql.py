@@ -234,9 +234,9 @@ def test_text_that_is_no_statement_is_none_unless_it_is_said_to_be() -> None:
     ids=range(18),
 )
 def test_any_text_of_the_largest_size_is_read_in_time(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     sql.assess(text[: sql.MAX_SQL], certain=True)
-    assert time.perf_counter() - started < 1.5
+    assert time.process_time() - started < 1.5
 
 
 @settings(max_examples=150, deadline=None)

@@ -91,11 +91,6 @@ def _split(command: str) -> tuple[str, str]:
     return name, rest
 
 
-def _quoted(command: str) -> str:
-    """The command's words as one quoted word."""
-    return shlex.quote(" ".join(shlex.quote(word) for word in shlex.split(command)))
-
-
 def _prefix(words: str) -> Dress:
     return lambda command, _: f"{words} {command}"
 
@@ -105,7 +100,7 @@ def _around(before: str, after: str = "") -> Dress:
 
 
 def _nested(words: str) -> Dress:
-    return lambda command, _: f"{words} {_quoted(command)}"
+    return lambda command, _: f"{words} {shlex.quote(command)}"
 
 
 def _named(spell: Callable[[str, random.Random], str]) -> Dress:
@@ -200,11 +195,11 @@ def _here_document(command: str, _: random.Random) -> str:
 
 
 def _here_string(command: str, _: random.Random) -> str:
-    return f"bash <<< {_quoted(command)}"
+    return f"bash <<< {shlex.quote(command)}"
 
 
 def _written(command: str, _: random.Random) -> str:
-    return f"echo {_quoted(command)} > t.sh && sh t.sh"
+    return f"echo {shlex.quote(command)} > t.sh && sh t.sh"
 
 
 def _brace_list(command: str, _: random.Random) -> str:
@@ -239,11 +234,11 @@ def _perl(command: str, _: random.Random) -> str:
 
 
 def _trap(command: str, _: random.Random) -> str:
-    return f"trap {_quoted(command)} EXIT"
+    return f"trap {shlex.quote(command)} EXIT"
 
 
 def _found(command: str, _: random.Random) -> str:
-    return f"find . -maxdepth 0 -exec sh -c {_quoted(command)} ';'"
+    return f"find . -maxdepth 0 -exec sh -c {shlex.quote(command)} ';'"
 
 
 def _loop(command: str, _: random.Random) -> str:
@@ -310,7 +305,7 @@ DRESSES: dict[str, Dress] = {
     "xargs": _around("echo x | xargs -I{} "),
     "sh-c": _nested("sh -c"),
     "bash-lc": _nested("bash -lc"),
-    "sh-c-twice": lambda command, _: f"sh -c {shlex.quote('bash -c ' + _quoted(command))}",
+    "sh-c-twice": lambda command, _: f"sh -c {shlex.quote('bash -c ' + shlex.quote(command))}",
     "eval": _nested("eval"),
     "su-c": _nested("su - root -c"),
     "watch": _nested("watch -n 60"),

@@ -119,7 +119,7 @@ def _request(walker: Walker, call: Invocation) -> None:
     method = method or ("POST" if sent else "GET")
     for address in call.positionals + tuple(call.values("--url")):
         if re.match(r"(?i)^(?:https?|ftp|gopher|dict|ldap|file|tftp|smb)://", address) or re.match(r"^[\w.-]+(?::\d+)?(?:/|$)", address):
-            walker.add(*api.assess_request(method, address, headers, None, command=True))
+            walker.add(*api.assess_request(method, address, headers, "\n".join(sent), command=True))
     user = call.values("-u", "--user", "--password")
     if any(":" in u and HIDDEN not in u for u in user):
         walker.flag("secret.command-line", MEDIUM, "Gives a password on the command line.", "[secret]", "Use a netrc file or a variable.")

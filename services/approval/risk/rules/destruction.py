@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.rules.rule import Rule
-from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, SERIOUS
+from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, NOTE, SERIOUS
 from services.approval.risk.shell.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -84,6 +84,9 @@ def _write(walker: Walker, target: str) -> None:
 def _rm(walker: Walker, call: Invocation) -> None:
     flags = {f.lower() for f in call.flags}
     if "--help" in flags or "--version" in flags:
+        return
+    if call.positionals and all(walker.state.files.is_own(target) for target in call.positionals):
+        walker.flag("destruction.temporary", NOTE, "Removes the temporary files that this script made.", call.excerpt, span=call.span)
         return
     recursive = bool(flags & {"-r", "--recursive"})
     targets = [p for p in call.positionals if not re.match(r"^-{1,2}\w", p)]

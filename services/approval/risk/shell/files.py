@@ -24,7 +24,7 @@ class Files:
         self._texts: dict[str, str] = {}
         self._inside: dict[str, frozenset[str]] = {}
         self._links: dict[str, str] = {}
-        self._made = 0
+        self._made: set[str] = set()
 
     def real(self, path: str) -> str:
         """`path` with the links of this script followed; the path as it was given when none is on the way."""
@@ -91,8 +91,16 @@ class Files:
 
     def temporary(self) -> str:
         """A name that no other file has, as mktemp makes one."""
-        self._made += 1
-        return f"/tmp/tmp.{self._made:06d}"
+        path = f"/tmp/tmp.{len(self._made):06d}"
+        self._made.add(path)
+        return path
+
+    def is_own(self, path: str) -> bool:
+        """Whether a path is a temporary file or folder that this script made, or is below one: nobody else's work is in it."""
+        if not self._made or HIDDEN in path:
+            return False
+        key = paths.normalised(self.real(path))
+        return key in self._made or key[:15] in self._made
 
     def _key(self, path: str) -> str:
         if HIDDEN in path and len(path.replace(HIDDEN, "")) < LEAST_KNOWN:

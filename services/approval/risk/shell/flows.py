@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SENSITIVE, LOCAL, FETCHED, ENCODED, ENVIRONMENT, REDIRECTED = "sensitive", "local", "fetched", "encoded", "environment", "redirected"
 
+MAX_NAMES = 1000  # names in one list of files that are looked at; a longer list holds a script's constant text only in tests of limits
 _SOCKETS = ("/dev/tcp/", "/dev/udp/")
 # Programs that pass on what they read, changed or not.
 FILTERS = frozenset(
@@ -78,7 +79,11 @@ def writes(walker: Walker, path: str, flow: Flow, *, append: bool = False) -> No
 _PATTERN_FIRST = frozenset("grep egrep fgrep rg ag sed awk jq yq".split())
 _MACHINE_FIRST = frozenset("socat docker ssh gpg tar kubectl".split())
 _COMMA_ENDS = frozenset("socat qemu-img curl".split())
-_PATH_LETTERS = ("/", ".", "~", "id_", "authorized_keys", "\\")
+# Programs that read the names of the files they take from standard input, and the arguments that make them do so.
+_NAMES_FROM_INPUT = {
+    "cpio": frozenset({"-o", "-p", "--create", "--pass-through"}), "pax": frozenset({"-w"}), "zip": frozenset({"-@"}), "tar": frozenset({"-T", "--files-from"}),
+    "rsync": frozenset({"--files-from"}), "wget": frozenset({"-i"}), "shred": frozenset({"-"}), "bsdtar": frozenset({"-T"}),
+}  # fmt: skip
 # Programs that take whole folders along.
 _COLLECTORS = frozenset("tar zip 7z rsync scp cp cpio rar rclone restic borg".split())
 _EVERYTHING = frozenset({"/", "~", "/root", "/home", "/users", "/etc"})
@@ -91,7 +96,7 @@ def scan_reads(walker: Walker, call: Invocation) -> frozenset[str]:
     taints: frozenset[str] = frozenset()
     skip_pattern = call.name in _PATTERN_FIRST and call.flags.isdisjoint({"-e", "-f", "--regexp"})
     files = walker.state.files
-    for arg in call.args:
+    for arg in [*call.args, *_names_read(walker, call)]:
         if skip_pattern and not arg.startswith("-"):
             skip_pattern = False
             if len(call.args) > 1 and not _plain_path(arg):
@@ -103,9 +108,18 @@ def scan_reads(walker: Walker, call: Invocation) -> frozenset[str]:
         taints |= files.taints(text)
         if call.name in _COLLECTORS and (text.rstrip("/*.") or "/").lower() in _EVERYTHING:
             taints |= {SENSITIVE}
-        if any(letters in text for letters in _PATH_LETTERS):
+        if "/" in text or "." in text or "~" in text or "id_" in text or "authorized_keys" in text or "\\" in text:
             taints |= _named(walker, call, text, arg)
     return taints
+
+
+def _names_read(walker: Walker, call: Invocation) -> list[str]:
+    """The names of files that a program takes from a list: standard input, or a file that this script wrote."""
+    options = _NAMES_FROM_INPUT.get(call.name)
+    if options is None or options.isdisjoint(call.flags):
+        return []
+    texts = [walker.file_text(name) for name in call.values("-T", "--files-from", "-i") if name != "-"]
+    return [line for text in [call.stdin.text, *texts] if text is not None for line in text.splitlines()[:MAX_NAMES]]
 
 
 def _file_in(program: str, arg: str) -> str:

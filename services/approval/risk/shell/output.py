@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
 _HOLES = patterns.compile(r"%[sb]")
+_OCTAL = patterns.compile(r"(?s)\\0([0-7]{1,3})|\\.")
 _PERCENT = "\ue010"  # a percent sign that printf prints
 MAX_TEXT = 1 << 16  # characters that one command is known to print
 
@@ -55,7 +56,7 @@ def spoken(name: str, arguments: Sequence[str]) -> str | None:
         while args and len(args[0]) > 1 and args[0][0] == "-" and not args[0][1:].strip("neE"):
             escapes = "e" in args.pop(0)
         text = " ".join(args)
-        return (decoded(text, "printf") if escapes else text) or ""
+        return (_plain(text) if escapes else text) or ""
     if args and args[0] == "--":
         args.pop(0)
     if not args:
@@ -64,7 +65,10 @@ def spoken(name: str, arguments: Sequence[str]) -> str | None:
     rest = args[1:]
     if "%" not in layout:
         return layout
-    pieces = _HOLES.split(layout.replace("%%", _PERCENT))
+    layout = layout.replace("%%", _PERCENT)
+    if "%b" in layout:
+        rest = [_plain(each) or "" for each in rest]
+    pieces = _HOLES.split(layout)
     if any("%" in piece for piece in pieces):
         return None
     if not rest:
@@ -80,6 +84,11 @@ def spoken(name: str, arguments: Sequence[str]) -> str | None:
         if len(text) > MAX_TEXT:
             return None
     return text.replace(_PERCENT, "%")
+
+
+def _plain(text: str) -> str | None:
+    """What `echo -e` makes of its escapes: an octal number has a zero before it there."""
+    return decoded(_OCTAL.sub(lambda m: f"\\{m.group(1):0>3}" if m.group(1) else m.group(), text) if "\\0" in text else text, "printf")
 
 
 def _filtered(walker: Walker, call: Invocation, taints: frozenset[str]) -> Flow:

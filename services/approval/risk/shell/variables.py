@@ -16,6 +16,7 @@ _RUNS_ITS_VALUE = frozenset(
     "BASH_ENV ENV PROMPT_COMMAND PS4 GIT_SSH_COMMAND GIT_SSH GIT_EXTERNAL_DIFF GIT_PAGER GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_ASKPASS PAGER MANPAGER "
     "EDITOR VISUAL LESSOPEN LESSCLOSE BROWSER SSH_ASKPASS SUDO_ASKPASS SUDO_EDITOR SYSTEMD_EDITOR RSYNC_RSH CVS_RSH FCEDIT PSQL_EDITOR".split()
 )
+_RUNS_ITS_VALUE_ENDS = ("PAGER", "EDITOR", "ASKPASS", "_BROWSER")  # AWS_PAGER, SYSTEMD_PAGER, KUBE_EDITOR, HGEDITOR
 _LOADED_FROM = frozenset("LD_LIBRARY_PATH DYLD_LIBRARY_PATH GCONV_PATH PERL5LIB".split())
 _OWN_PROGRAMS = patterns.compile(r"^(?::|\.|/tmp/|/var/tmp/|/dev/shm/|\w)")
 _HISTORY_OFF = {"HISTFILE": ("/dev/null", ""), "HISTSIZE": ("0",), "HISTFILESIZE": ("0",), "SAVEHIST": ("0",)}
@@ -31,7 +32,7 @@ def check_assignment(walker: Walker, name: str, value: Value) -> None:
         walker.flag("persistence.preload", scoring.HIGH, f"{name} loads code into every program started from here.", f"{name}={value.text}")
     elif name in _HISTORY_OFF and value.text in _HISTORY_OFF[name]:
         walker.flag("evasion.history-off", scoring.MEDIUM, "Turns off the record of commands.", f"{name}={value.text}")
-    elif name in _RUNS_ITS_VALUE and value.text:
+    elif (name in _RUNS_ITS_VALUE or name.endswith(_RUNS_ITS_VALUE_ENDS)) and value.text:
         if name in ("BASH_ENV", "PROMPT_COMMAND"):
             walker.flag("persistence.shell-hook", scoring.MEDIUM, f"{name} runs code in every shell.", f"{name}={value.text}")
         if HIDDEN not in value.text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.approval.risk import patterns, scoring
+from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.shell import flows, options
 from services.approval.risk.shell.invocation import Invocation
 from services.approval.risk.shell.programs import code
@@ -82,6 +83,8 @@ def _cmake(walker: Walker, call: Invocation) -> None:
     for value in call.values("-P"):
         if flows.FETCHED in walker.file_taint(value):
             code.flag_fetched(walker, call.excerpt)
+        elif HIDDEN in value or ((text := walker.file_text(value)) is not None and "execute_process" in text):
+            walker.flag("escape.cmake", scoring.MEDIUM, "Runs a CMake script, which may start any program.", call.excerpt)
 
 
 HANDLERS = {"make": _make, "gmake": _make, "cmake": _cmake}

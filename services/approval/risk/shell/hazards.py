@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from services.approval.risk import scoring
+from services.approval.risk import patterns, scoring
 from services.approval.risk.shell.words import Value, Word
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
 # A subscript with a substitution in it: arithmetic, `test -v`, `printf -v`, `read` and `unset` run it when they meet it.
-_SUBSCRIPT = re.compile(r"\w\[[^\]]*(?:\$\(|`|\$\{)")
-_PROMPT = re.compile(r"\$\{\w+(?:\[[^]]*\])?@P\}")
+_SUBSCRIPT = patterns.compile(r"\w\[[^\]]*(?:\$\(|`|\$\{)")
+_PROMPT = patterns.compile(r"\$\{\w+(?:\[[^]]*\])?@P\}")
 _EVALUATE_NAMES = frozenset("test [ printf read unset let declare typeset local export readonly mapfile readarray wait getopts".split())
 
 
@@ -26,13 +25,13 @@ def check_text(walker: Walker, text: str) -> None:
 
 def check_value(walker: Walker, value: Value) -> None:
     """A value that runs commands once it is used as a number or as a name."""
-    if _SUBSCRIPT.search(value.text):
+    if "[" in value.text and _SUBSCRIPT.search(value.text):
         walker.flag("evasion.subscript", scoring.MEDIUM, "Hides a command in a subscript, where arithmetic runs it.", value.text)
 
 
 def check_declaration(walker: Walker, words: Sequence[Word]) -> None:
     """`declare -n`: what is assigned afterwards goes to another variable than the text says."""
-    if any(re.match(r"^-[A-Za-z]*n", word.text) for word in words[1:]):
+    if _has_flag(words, "n"):
         walker.unreadable(
             "name-reference", "Makes a variable stand for another: what is run cannot be followed.", " ".join(word.text for word in words)
         )
@@ -44,6 +43,10 @@ def check_words(walker: Walker, words: Sequence[Word]) -> None:
     if name in _EVALUATE_NAMES:
         for word in words[1:]:
             check_value(walker, Value(word.text, word.taints))
-    if name == "enable" and any(re.match(r"^-[A-Za-z]*f", word.text) for word in words[1:]):
+    if name == "enable" and _has_flag(words, "f"):
         text = " ".join(word.text for word in words)
         walker.flag("escape.loaded-builtin", scoring.HIGH, "Loads a file of machine code into the shell.", text)
+
+
+def _has_flag(words: Sequence[Word], letter: str) -> bool:
+    return any(word.text[:1] == "-" and letter in word.text and word.text[1:2] != "-" for word in words[1:])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from services.approval.risk import patterns
 from services.approval.risk.languages import sql
 from services.approval.risk.model import Factor
 from services.approval.risk.shell.invocation import Invocation
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
 # One database statement given as a command line. Nothing in it could be read as a second command.
-_STATEMENT = re.compile(
+_STATEMENT = patterns.compile(
     r"(?is)^\s*(?:select\b[^;|&`$]*\bfrom\b|insert\s+into\b|create\s+(?:unique\s+)?(?:table|index|view|schema)\b|alter\s+table\b|update\s+\S+\s+set\b|delete\s+from\b"
     r"|with\s+\w+\s+as\b|db(?:\.[\w-]+)+\s*\()[^;|&`$]*;?\s*$"
 )
@@ -28,7 +28,7 @@ def add_factors(walker: Walker, text: str) -> bool:
 
 
 _SQL_VERBS = frozenset("drop delete truncate update alter insert select grant revoke create with merge replace".split())
-_SQL_SECOND = re.compile(r"(?i)^(?:from|table|database|schema|index|user|role|into|\*|all|view|column|or|distinct|count\(.*|[\w.`\"]+)$")
+_SQL_SECOND = patterns.compile(r"(?i)^(?:from|table|database|schema|index|user|role|into|\*|all|view|column|or|distinct|count\(.*|[\w.`\"]+)$")
 _REDIS_VERBS = frozenset("flushall flushdb".split())
 
 

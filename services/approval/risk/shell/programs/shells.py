@@ -18,8 +18,6 @@ SHELLS = frozenset(
 )
 _WINDOWS = frozenset({"pwsh", "powershell"})
 _SYNTAX = options.syntax(values="-o -O +o +O --rcfile --init-file -C --init-command -f --features --command", flags="-c -s -i -l -r -e -x -v -u -n")
-# Names that a script sees its arguments under.
-_POSITIONAL = tuple(str(number) for number in range(10))
 
 
 def shell(walker: Walker, call: Invocation) -> Flow | None:
@@ -64,20 +62,13 @@ def shell(walker: Walker, call: Invocation) -> Flow | None:
 
 def _script(walker: Walker, operands: tuple[Word, ...], stdin: Flow) -> Flow:
     """A script with its arguments: `sh -c '$0 "$1"' rm x`."""
-    if len(operands) == 1:
-        return code.shell_text(walker, operands[0], stdin)
-    variables = walker.state.variables
-    before = {name: variables.get(name) for name in _POSITIONAL}
-    for name, word in zip(_POSITIONAL, operands[1:], strict=False):
-        variables[name] = Value(word.text, word.taints)
+    mark = walker.scope.mark()
+    walker.set_arguments(operands[2:])
+    walker.scope.put("0", Value(operands[1].text, operands[1].taints) if len(operands) > 1 else Value())
     try:
         return code.shell_text(walker, operands[0], stdin)
     finally:
-        for name, value in before.items():
-            if value is None:
-                variables.pop(name, None)
-            else:
-                variables[name] = value
+        walker.scope.take_back(mark)
 
 
 def _powershell(walker: Walker, call: Invocation) -> None:
@@ -116,10 +107,8 @@ def _trap(walker: Walker, call: Invocation) -> None:
 
 def _alias(walker: Walker, call: Invocation) -> None:
     for word in call.words:
-        name, equals, value = word.text.partition("=")
-        if equals and value:
-            walker.state.functions.add(name)
-            walker.assign("alias " + name, Value(value, word.taints))
+        _, _, value = word.text.partition("=")
+        if value:
             code.shell_text(walker, Word(value, word.taints))
 
 

@@ -1,0 +1,554 @@
+"""The constructs of the shell language, one function a construct: what each runs, in which order, and what it prints.
+
+`TABLE` is closed: a construct that is not in it is not passed over, it makes the script unreadable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tree_sitter import Node
+
+from services.approval.risk import scoring
+from services.approval.risk.detectors import paths
+from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.shell import builtins, calls, hazards, redirects, words
+from services.approval.risk.shell.invocation import Flow
+from services.approval.risk.shell.scope import Function, one_of
+from services.approval.risk.shell.words import NONE, Value, Word
+
+if TYPE_CHECKING:
+    from services.approval.risk.shell.walker import Walker
+
+MAX_ROUNDS = 8  # values of a `for` whose body is walked once for each; with more of them its variable is hidden
+MAX_VALUE = 65536  # characters that a variable may hold; more is hidden
+
+Construct = Callable[["Walker", Node, Flow], Flow]
+
+_BLANKS = b" \t"
+_REDIRECTS = frozenset(("file_redirect", "heredoc_redirect", "herestring_redirect"))
+# Builtins that leave the assignments before them in place, in a POSIX shell.
+_SPECIAL = frozenset(": . break continue eval exec exit export readonly return set shift source times trap unset".split())
+
+
+def substitution(walker: Walker, node: Node) -> Flow:
+    """What the commands of `$(...)`, backquotes, `<(...)` or `>(...)` print. They run in a subshell."""
+    return _apart(walker, lambda: _substituted(walker, node))
+
+
+def into(walker: Walker, node: Node, flow: Flow) -> None:
+    """Runs the commands of `>(...)` on what is written to it."""
+    _apart(walker, lambda: _sequence(walker, node.children[1:-1], flow))
+
+
+def _substituted(walker: Walker, node: Node) -> Flow:
+    raw = walker.resolver.raw(node)
+    if raw.startswith("`") and "\\" in raw:  # within backquotes a backslash hides another pair of them
+        quoted = node.parent is not None and node.parent.type == "string"
+        return walker.run_text(words.unescape_some(raw[1:-1], '`$\\"' if quoted else "`$\\"))
+    inner = node.named_children
+    if len(inner) == 1 and inner[0].type == "file_redirect":  # $(< file) reads the file
+        return redirects.given(walker, inner[0], Flow())
+    return _sequence(walker, node.children[1:-1], Flow())
+
+
+def _apart(walker: Walker, run: Callable[[], Flow]) -> Flow:
+    """Runs a subshell: nothing that it sets is left."""
+    mark = walker.scope.mark()
+    flow = run()
+    walker.scope.take_back(mark)
+    return flow
+
+
+def _perhaps(walker: Walker, run: Callable[[], Flow]) -> Flow:
+    """Runs what may not run: what it sets is one of two afterwards."""
+    mark, jumps = walker.scope.mark(), walker.state.jumps
+    flow = run()
+    walker.scope.merge(mark, every=walker.state.jumps != jumps)
+    return flow
+
+
+def _both(flow: Flow, produced: Flow) -> Flow:
+    """What two commands print one after the other."""
+    if not produced.present:
+        return flow
+    return Flow(None if flow.present else produced.text, flow.taints | produced.taints, present=True)
+
+
+def _sequence(walker: Walker, nodes: Sequence[Node], stdin: Flow) -> Flow:
+    flow = Flow()
+    last = len(nodes) - 1
+    if walker.state.active and any(node.type == "&" for node in nodes):
+        _fork_bomb(walker, nodes)
+    for index, node in enumerate(nodes):
+        if not node.is_named:
+            continue
+        if index < last and nodes[index + 1].type == "&":
+            flow = _both(flow, _apart(walker, partial(walker.walk, node, stdin)))
+        else:
+            flow = _both(flow, walker.walk(node, stdin))
+    return flow
+
+
+def _all(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    return _sequence(walker, node.children, stdin)
+
+
+def _nothing(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    del walker, node, stdin
+    return Flow()
+
+
+def _broken(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    """What the grammar could not read: the script is unreadable as a whole, what can be seen in it is looked at."""
+    for child in node.named_children:
+        if child.type in TABLE:
+            walker.walk(child, stdin)
+        else:
+            walker.resolver.run_inside(child)
+    return Flow(present=True)
+
+
+def _subshell(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    return _apart(walker, lambda: _sequence(walker, node.children, stdin))
+
+
+def _compound(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    children = node.children
+    if children and children[0].type == "((":
+        return _data(walker, node, stdin)
+    return _sequence(walker, children, stdin)
+
+
+def _data(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    """A place that is only data, but for the substitutions and assignments in it: a test, an arithmetic command."""
+    del stdin
+    walker.resolver.run_inside(node)
+    return Flow()
+
+
+def _pipeline(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    parts = node.named_children
+    _fork_bomb(walker, parts)
+    flow = stdin
+    for part in parts[:-1]:
+        flow = _apart(walker, partial(walker.walk, part, flow))
+    # The last part may run in the shell itself.
+    return _perhaps(walker, lambda: walker.walk(parts[-1], flow)) if parts else Flow()
+
+
+def _fork_bomb(walker: Walker, commands: Sequence[Node]) -> None:
+    """A function that starts itself twice over, in a pipe or in the background."""
+    for function in walker.state.active:
+        own = [node for node in commands if node.type == "command" and walker.resolver.raw(node) == function.name]
+        if len(own) > 1:
+            walker.flag("resource.fork-bomb", scoring.CRITICAL, "Starts copies of itself without end.", function.name)
+
+
+def _list(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    """`a && b || c` nests to the left: unfolded here, so that a long chain is not a deep one."""
+    chain: list[tuple[str, Node]] = []
+    current = node
+    while current.type == "list" and len(current.children) == 3:
+        left, sign, right = current.children
+        chain.append((sign.type, right))
+        current = left
+    scope, state = walker.scope, walker.state
+    flow = walker.walk(current, stdin)
+    mark, jumps = scope.mark(), state.jumps
+    for joint, each in reversed(chain):
+        if joint == "||":
+            scope.merge(mark, every=state.jumps != jumps)
+            mark = scope.mark()
+        flow = _both(flow, walker.walk(each, stdin))
+    scope.merge(mark, every=state.jumps != jumps)
+    return flow
+
+
+def _if(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    bodies: list[list[Node]] = []
+    certain = False
+
+    def take(clause: Node, nodes: Sequence[Node]) -> None:
+        nonlocal certain
+        then = next((index for index, each in enumerate(nodes) if each.type == "then"), 0)
+        condition = nodes[:then]
+        if clause is node:
+            _sequence(walker, condition, stdin)
+        else:
+            _perhaps(walker, lambda: _sequence(walker, condition, stdin))
+        certain = certain or clause.type == "else_clause"
+        bodies.append([each for each in nodes[then:] if each.type not in ("elif_clause", "else_clause")])
+
+    children = node.children
+    take(node, children)
+    for clause in children:
+        if clause.type in ("elif_clause", "else_clause"):
+            take(clause, clause.children)
+
+    printed: list[Flow] = []
+    walker.scope.branches([partial(_branch, walker, body, stdin, printed) for body in bodies], one_runs=certain)
+    return _any(printed)
+
+
+def _branch(walker: Walker, body: Sequence[Node], stdin: Flow, printed: list[Flow]) -> None:
+    printed.append(calls.once(walker, partial(_sequence, walker, body, stdin)))
+
+
+def _any(found: Sequence[Flow]) -> Flow:
+    """What one of several branches prints."""
+    flow = Flow()
+    for each in found:
+        flow = _both(flow, each)
+    return flow
+
+
+def _case(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    items = [child for child in node.named_children if child.type == "case_item"]
+    for child in node.named_children:
+        if child.type != "case_item":
+            walker.resolver.run_inside(child)
+    found: list[Flow] = []
+    bodies: list[Callable[[], None]] = []
+    certain = falls = False
+    for item in items:
+        patterns = item.children_by_field_name("value")
+        for pattern in patterns:
+            walker.resolver.run_inside(pattern)
+        certain = certain or any(walker.resolver.raw(pattern) == "*" for pattern in patterns)
+        end = next((index for index, child in enumerate(item.children) if child.type == ")"), 0)
+        body = item.children[end + 1 :]
+        falls = falls or any(child.type in (";&", ";;&") for child in body)
+        bodies.append(partial(_branch, walker, body, stdin, found))
+    if falls:
+        for each in bodies:
+            mark = walker.scope.mark()
+            each()
+            walker.scope.merge(mark)
+    else:
+        walker.scope.branches(bodies, one_runs=certain)
+    return _any(found)
+
+
+def _while(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    return calls.repeat(walker, lambda: _sequence(walker, node.children, stdin))
+
+
+def _for(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    variable, body = node.child_by_field_name("variable"), node.child_by_field_name("body")
+    if variable is None or body is None:
+        return Flow()
+    name = walker.resolver.raw(variable)
+    given = node.children_by_field_name("value")
+    values: list[Word] = []
+    for child in given:
+        values += walker.resolver.words(child)
+    if not any(child.type == "in" for child in node.children):  # without a list: the arguments
+        arguments = walker.scope.variables.get("@")
+        known = arguments.items if arguments is not None else None
+        values = [Word(item) for item in known] if known is not None else [Word(HIDDEN)]
+    for word in values:
+        if word.known and (found := paths.read_factor(word.text, walker.place)):
+            walker.add(found)
+    taints = NONE.union(*(word.taints for word in values)) if values else NONE
+    texts = list(dict.fromkeys(word.text for word in values))
+    chosen = any(child.type == "select" for child in node.children)
+    if chosen or len(texts) > MAX_ROUNDS or any(HIDDEN in text for text in texts):
+        walker.assign(name, Value(HIDDEN, taints))
+        return calls.repeat(walker, lambda: walker.walk(body, stdin))
+
+    def rounds() -> Flow:
+        flow = Flow()
+        for text in texts or [HIDDEN]:
+            walker.assign(name, Value(text, taints))
+            flow = _both(flow, calls.once(walker, lambda: walker.walk(body, stdin)))
+        return flow
+
+    return calls.once(walker, rounds)
+
+
+def _c_for(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    body = node.child_by_field_name("body")
+    header = [child for child in node.named_children if body is None or child.id != body.id]
+
+    def head() -> None:
+        for child in header:
+            if child.type == "variable_assignment":
+                assign(walker, child)
+            else:
+                walker.resolver.run_inside(child)
+
+    def run() -> Flow:
+        flow = walker.walk(body, stdin) if body is not None else Flow()
+        mark = walker.scope.mark()
+        head()
+        walker.scope.hide(walker.scope.assigned(mark))
+        return flow
+
+    mark = walker.scope.mark()
+    head()
+    walker.scope.hide(walker.scope.assigned(mark))
+    return calls.repeat(walker, run)
+
+
+def _function(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    del stdin
+    name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
+    for child in node.named_children:
+        if child.type in _REDIRECTS:
+            redirects.taken(walker, child, redirects.given(walker, child, Flow()))
+    if name is not None and body is not None:
+        function = Function(walker.resolver.raw(name), body, walker.resolver.source)
+        walker.scope.define(function)
+        walker.state.defined.append(function)
+    return Flow()
+
+
+def _negated(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    """`! cmd`; a line `!/bin/sh` is what gets typed into a pager to leave it for a shell."""
+    raw = walker.resolver.raw(node)
+    if len(raw) > 1 and not raw[1].isspace() and raw[1] != "(":
+        walker.flag("escape.bang", scoring.HIGH, "Leaves an interactive program for a shell.", raw, span=walker.span(node))
+    flow = Flow()
+    for child in node.named_children:
+        flow = walker.walk(child, stdin)
+    return flow
+
+
+# -- assignments ------------------------------------------------------------------------------------------------------
+
+
+def assign(walker: Walker, node: Node) -> str:
+    """Carries out `X=v`, `X+=v`, `X[1]=v`; gives the name."""
+    name_node, value_node = node.child_by_field_name("name"), node.child_by_field_name("value")
+    if name_node is None:
+        return ""
+    resolver = walker.resolver
+    name = resolver.raw(name_node)
+    index: str | None = None
+    if name_node.type == "subscript":
+        resolver.run_inside(name_node)  # a subscript is evaluated
+        name, _, index = name.removesuffix("]").partition("[")
+    if value_node is None:
+        value = Value("")
+    else:
+        value = resolver.array(value_node) if value_node.type == "array" else resolver.text(value_node)
+        if node.end_byte > value_node.end_byte:  # the grammar leaves a part of the value out
+            value = Value(HIDDEN, value.taints)
+    for text in value.items if value.items is not None else (value.text,):
+        hazards.check_value(walker, Value(text, value.taints))
+    appends = any(child.type == "+=" for child in node.children)
+    if index is not None:
+        value = _with_element(walker.scope.variables.get(name), index, value, appends=appends)
+    elif appends:
+        value = _appended(walker.resolver.lookup(name), value)
+    walker.assign(name, value)
+    return name
+
+
+def _appended(before: Value, value: Value) -> Value:
+    taints = before.taints | value.taints
+    if value.items is not None or before.items is not None:
+        if before.items is None and before.text == HIDDEN:
+            return Value(HIDDEN, taints)
+        old = before.items if before.items is not None else (before.text,)
+        items = old + value.items if value.items is not None else (old[0] + value.text, *old[1:]) if old else (value.text,)
+        return Value(items[0] if items else "", taints, items=items) if sum(map(len, items)) < MAX_VALUE else Value(HIDDEN, taints)
+    joined = before.text + value.text
+    return Value(joined if len(joined) < MAX_VALUE else HIDDEN, taints)
+
+
+def _with_element(before: Value | None, index: str, value: Value, *, appends: bool) -> Value:
+    """An array with one element set: known while its elements are set one after the other."""
+    items = before.items if before is not None and before.items is not None else None
+    if items is None:
+        items = () if before is None or before.text == HIDDEN else (before.text,)
+    taints = value.taints | (before.taints if before is not None else NONE)
+    if not index.isdigit() or len(index) > 4 or int(index) > len(items) or appends:
+        return Value(HIDDEN, taints)
+    at = int(index)
+    items = (*items[:at], value.text, *items[at + 1 :])
+    return Value(items[0], taints, items=items)
+
+
+def _assignments(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    del stdin
+    for each in [node] if node.type == "variable_assignment" else node.named_children:
+        assign(walker, each)
+    return Flow()
+
+
+def _declaration(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    keyword = walker.resolver.raw(node).split(None, 1)[0]
+    given = [Word(keyword, NONE, node.start_byte, node.end_byte) if walker.span(node) else Word(keyword)]
+    assigned: list[Node] = []
+    for child in node.named_children:
+        if child.type == "variable_assignment":
+            assigned.append(child)
+        elif child.type == "variable_name":
+            given.append(Word(walker.resolver.raw(child)))
+        elif child.type != "comment":
+            given += walker.resolver.words(child)
+    if keyword != "unset":
+        hazards.check_declaration(walker, given)
+    globally = any(word.text.startswith("-") and "g" in word.text for word in given[1:])
+    for child in assigned:
+        if keyword in builtins.LOCAL and not globally and (name := child.child_by_field_name("name")) is not None:
+            builtins.make_local(walker, walker.resolver.raw(name).partition("[")[0])
+        assign(walker, child)
+    return walker.run_words(given, stdin)
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+def _command(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    return command(walker, node, stdin, ())
+
+
+def command(walker: Walker, node: Node, stdin: Flow, extra: Sequence[Node]) -> Flow:
+    """One command with its assignments, words and redirections. `extra`: words that the grammar puts elsewhere."""
+    resolver = walker.resolver
+    source = resolver.source
+    given: list[Word] = []
+    assigned: list[Node] = []
+    redirected: list[Node] = []
+    behind: list[Node] = list(extra)
+    position = node.start_byte
+    joins = False  # whether the next word would be a part of the one before, if nothing stands between them
+    for child in node.children:
+        start, kind = child.start_byte, child.type
+        if (start - position > 1 or (start > position and source[position] not in _BLANKS)) and _is_gap(source[position:start]):
+            walker.unreadable("gap", "A part of a command that is not analysed.", resolver.raw(node))
+        glued = joins and start == position
+        position = child.end_byte
+        if kind == "variable_assignment":
+            assigned.append(child)
+        elif kind in _REDIRECTS:
+            redirected.append(child)
+            behind += redirects.words_behind(child)
+            joins = False
+        elif kind == "$" and source[position : position + 1] == b'"':
+            joins = glued
+        elif kind == "subshell":
+            walker.unreadable("construct", "A construct that is not analysed: a subshell among arguments.", resolver.raw(node))
+            walker.walk(child, stdin)
+        else:
+            found = resolver.words(child) if child.is_named else [Word(resolver.raw(child))]
+            if glued and given and found:
+                before = given.pop()
+                found[0] = Word(before.text + found[0].text, before.taints | found[0].taints)
+            given += found
+            joins = bool(found)
+    for child in behind:
+        given += resolver.words(child)
+    own = stdin
+    for child in redirected:
+        own = redirects.given(walker, child, own)
+    if not given:
+        for child in assigned:
+            assign(walker, child)
+        return redirects.all_taken(walker, redirected, Flow())
+    if walker.span(node) is not None:
+        first = given[0]
+        given[0] = Word(first.text, first.taints, node.start_byte, node.end_byte, first.options)
+    else:
+        given = [Word(w.text, w.taints, 0, 0, w.options) for w in given]
+    flow = _with_assignments(walker, assigned, given, own) if assigned else calls.call(walker, given, own)
+    return redirects.all_taken(walker, redirected, flow)
+
+
+def _is_gap(between: bytes) -> bool:
+    """Whether more than blanks stands between two words of a command."""
+    return bool(between.replace(b"\\\n", b"").strip(_BLANKS + b"\r"))
+
+
+def _with_assignments(walker: Walker, nodes: Sequence[Node], given: list[Word], stdin: Flow) -> Flow:
+    """`X=v command`: the words were read before, and the variable is as it was afterwards, but for a builtin or a function."""
+    scope = walker.scope
+    before: dict[str, Value | None] = {}
+    for node in nodes:
+        name_node = node.child_by_field_name("name")
+        if name_node is not None:
+            name = walker.resolver.raw(name_node).partition("[")[0]
+            before.setdefault(name, scope.variables.get(name))
+        assign(walker, node)
+    stays = given[0].text in _SPECIAL or walker.resolve_defined(given[0].text)
+    flow = calls.call(walker, given, stdin)
+    for name, value in before.items():
+        if stays:
+            scope.put(name, one_of([value or Value(), scope.variables.get(name) or Value()]))
+        else:
+            scope.restore(name, value)
+    return flow
+
+
+def _redirected(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    body: Node | None = None
+    found: list[Node] = []
+    after: list[tuple[str, Node]] = []
+    sign = ""
+    for child in node.named_children:
+        if child.type in _REDIRECTS:
+            found.append(child)
+        elif body is None:
+            body = child
+    for redirect in list(found):
+        if redirect.type != "heredoc_redirect":
+            continue
+        for child in redirect.children:  # the rest of the line on which a here-document is announced
+            if child.type == "file_redirect":
+                found.append(child)
+            elif child.is_named and child.type not in ("heredoc_start", "heredoc_body", "heredoc_end", "file_descriptor"):
+                after.append((sign, child))
+            elif child.type in ("&&", "||", "|", "|&"):
+                sign = child.type
+    extra = [child for joint, child in after if not joint and child.type not in TABLE]
+    extra += [word for redirect in found for word in redirects.words_behind(redirect)]
+    for redirect in found:
+        stdin = redirects.given(walker, redirect, stdin)
+    if body is not None and body.type == "command":
+        flow = command(walker, body, stdin, extra)
+    else:
+        flow = walker.walk(body, stdin) if body is not None else Flow()
+        if given := [word for each in extra for word in walker.resolver.words(each)]:
+            flow = calls.call(walker, given, stdin)
+    flow = redirects.all_taken(walker, found, flow)
+    for sign, child in after:
+        if child.type not in TABLE:
+            if sign:
+                walker.unreadable("construct", f"A construct that is not analysed: {child.type}.", walker.resolver.raw(child))
+        elif child.type == "pipeline" or sign in ("|", "|&"):
+            flow = walker.walk(child, flow)
+        else:
+            flow = _both(flow, _perhaps(walker, partial(walker.walk, child, Flow())))
+    return flow
+
+
+TABLE: dict[str, Construct] = {
+    "program": _all,
+    "do_group": _all,
+    "command": _command,
+    "pipeline": _pipeline,
+    "redirected_statement": _redirected,
+    "variable_assignment": _assignments,
+    "variable_assignments": _assignments,
+    "declaration_command": _declaration,
+    "unset_command": _declaration,
+    "list": _list,
+    "compound_statement": _compound,
+    "subshell": _subshell,
+    "if_statement": _if,
+    "case_statement": _case,
+    "while_statement": _while,
+    "for_statement": _for,
+    "c_style_for_statement": _c_for,
+    "function_definition": _function,
+    "negated_command": _negated,
+    "test_command": _data,
+    "comment": _nothing,
+    "heredoc_body": _nothing,
+    "ERROR": _broken,
+}

@@ -1,0 +1,161 @@
+"""What the names of a script stand for: variables, functions and aliases, with a log of changes that can be taken back.
+
+A subshell takes its changes back. A branch that may not have run leaves what either case gives. Both cost as much as was
+changed, whatever the number of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import cast
+
+from tree_sitter import Node
+
+from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.shell.words import NONE, SPLIT, Value
+
+MAX_NAMES = 20_000  # names of one assessment; further ones are not remembered, and so stay hidden
+MAX_OPTIONS = 4  # texts that a variable may have at one point before it counts as hidden
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Function:
+    """A function of a script: the body, and the text in which it stands."""
+
+    name: str
+    body: Node
+    source: bytes
+
+
+# Each is what a name may stand for at this point; None among functions is the program of that name.
+Functions = tuple["Function | None", ...]
+Aliases = tuple["Value | None", ...]
+Entry = Value | Functions | Aliases
+
+
+class Scope:
+    """The names of one assessment."""
+
+    def __init__(self) -> None:
+        self.variables: dict[str, Value] = {}
+        self.functions: dict[str, Functions] = {}
+        self.aliases: dict[str, Aliases] = {}
+        self._log: list[tuple[dict[str, Entry], str, Entry | None]] = []
+
+    def mark(self) -> int:
+        """A point that `take_back` and `merge` can refer to."""
+        return len(self._log)
+
+    def put(self, name: str, value: Value) -> None:
+        self._put(self.variables, name, value)
+
+    def define(self, function: Function) -> None:
+        self._put(self.functions, function.name, (function,))
+
+    def undefine(self, name: str) -> None:
+        """The name may be a program again: `unset NAME` removes a function only when no variable has the name."""
+        if known := self.functions.get(name):
+            self._put(self.functions, name, _together([known, (None,)]))
+
+    def alias(self, name: str, value: Value) -> None:
+        self._put(self.aliases, name, (value,))
+
+    def hide(self, names: Iterable[str] | None = None) -> None:
+        """These variables, or all, have values that nobody knows."""
+        for name in list(self.variables if names is None else names):
+            known = self.variables.get(name)
+            self.put(name, Value(HIDDEN, known.taints if known else NONE))
+
+    def restore(self, name: str, before: Value | None) -> None:
+        """Gives a variable back the value that it had before a function used the name."""
+        if before is not None:
+            self.put(name, before)
+        elif (known := self.variables.pop(name, None)) is not None:
+            self._log.append((cast("dict[str, Entry]", self.variables), name, known))
+
+    def branches(self, runs: Sequence[Callable[[], None]], *, one_runs: bool) -> None:
+        """Runs each from the same beginning; afterwards names stand for what any of them leaves, or without `one_runs` none."""
+        mark = self.mark()
+        ends: list[dict[tuple[int, str], tuple[dict[str, Entry], Entry | None]]] = []
+        for run in runs:
+            run()
+            ends.append({(id(table), name): (table, table.get(name)) for table, name, _ in islice(self._log, mark, None)})
+            self.take_back(mark)
+        tables = {key: table for end in ends for key, (table, _) in end.items()}
+        for (at, name), table in tables.items():
+            current = table.get(name)
+            entries = [end[at, name][1] if (at, name) in end else current for end in ends]
+            self._put(table, name, self._either(table, entries if one_runs else [*entries, current]))
+
+    def take_back(self, mark: int) -> None:
+        """Undoes every change since `mark`."""
+        while len(self._log) > mark:
+            table, name, before = self._log.pop()
+            if before is None:
+                table.pop(name, None)
+            else:
+                table[name] = before
+
+    def assigned(self, mark: int) -> set[str]:
+        """The variables that were set since `mark`."""
+        return {name for table, name, _ in islice(self._log, mark, None) if table is self.variables}
+
+    def merge(self, mark: int, *, every: bool = False) -> bool:
+        """The changes since `mark` may have happened or not. With `every`, each single one may have been the last.
+
+        Returns whether anything is less certain than before.
+        """
+        if len(self._log) == mark:
+            return False
+        held: dict[tuple[int, str], tuple[dict[str, Entry], list[Entry | None]]] = {}
+        for table, name, before in islice(self._log, mark, None):
+            entries = held.setdefault((id(table), name), (table, []))[1]
+            if not entries or every:
+                entries.append(before)
+        changed = False
+        for (_, name), (table, entries) in held.items():
+            current = table.get(name)
+            either = self._either(table, [*entries, current])
+            if either != current:
+                self._put(table, name, either)
+                changed = True
+        return changed
+
+    def _either(self, table: object, entries: list[Entry | None]) -> Entry:
+        if table is self.variables:
+            return one_of([e if isinstance(e, Value) else Value() for e in entries])
+        return _together([e if isinstance(e, tuple) else (None,) for e in entries])
+
+    def _put(self, table: Mapping[str, Entry], name: str, entry: Entry) -> None:
+        tables = cast("dict[str, Entry]", table)  # each kind of entry is only ever put into its own table
+        before = tables.get(name)
+        if before is None and len(tables) >= MAX_NAMES:
+            return
+        self._log.append((tables, name, before))
+        tables[name] = entry
+
+
+def one_of(values: list[Value]) -> Value:
+    """The value of a variable that has one of these: hidden, but for the few texts that it can have."""
+    first = values[0]
+    if all(value == first for value in values[1:]):
+        return first
+    taints = NONE.union(*(value.taints for value in values))
+    options: dict[str, None] = {}
+    for value in values:
+        for text in value.options or (value.text if value.items is None else SPLIT.join(value.items),):
+            options[text] = None
+    if len(options) == 1 and not any(value.options or value.items is not None for value in values):
+        return Value(first.text, taints)
+    if len(options) > MAX_OPTIONS or any(HIDDEN in text for text in options):
+        return Value(HIDDEN, taints)
+    return Value(HIDDEN, taints, options=tuple(options))
+
+
+def _together(groups: list[Functions | Aliases]) -> Functions | Aliases:
+    found: list[Function | Value | None] = []
+    for group in groups:
+        found += [each for each in group if each not in found]
+    return cast("Functions | Aliases", tuple(found))  # groups are of one kind

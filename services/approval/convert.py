@@ -159,9 +159,10 @@ def assessment_message(assessment: risk.Assessment, approval_type: str) -> risk_
             risk_pb2.RiskFactor(
                 id=factor.id,
                 category=factor.category,
-                explanation=factor.message,
+                # Of a text that was derived, decoded for one, the assessment does not know the secrets.
+                explanation=risk.redact(factor.message),
                 weight=factor.weight,
-                excerpt=factor.excerpt,
+                excerpt=risk.redact(factor.excerpt),
                 safer_alternative=factor.safer_alternative,
                 span=risk_pb2.Span(start=factor.span.start, end=factor.span.end) if factor.span else None,
             )
@@ -205,13 +206,13 @@ def _preview_one(action: action_pb2.Action, preview: approval_pb2.Preview) -> No
             write = action.file_write
             content = text_or_bytes(write.content)
             preview.files.add(
-                path=risk.redact(write.path),
+                path=_excerpt(write.path),
                 operation="write",
                 size_bytes=len(write.content),
                 excerpt=_excerpt(content) if isinstance(content, str) else "(not text)",
             )
         case "file_delete":
-            preview.files.add(path=risk.redact(action.file_delete.path), operation="delete")
+            preview.files.add(path=_excerpt(action.file_delete.path), operation="delete")
         case "workflow_creation":
             workflow = action.workflow_creation
             preview.workflows.append(_excerpt(f"{workflow.name}\n{workflow.definition}".strip()))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.approval.v1 import approval_pb2
-from services.approval import convert, lifecycle, risk
+from services.approval import convert, lifecycle
 from services.approval.judge import Judgement, judge
 from services.approval.lifecycle import Change, Outcome, Record, Times
 from services.approval.messages import approval_message, commit_of
@@ -18,6 +18,8 @@ from services.approval.store.approvals import ApprovalStore, Created, Draft
 from services.approval.store.decisions import DecisionLog
 from services.runtime.errors import Aborted, NotFound
 from services.runtime.ids import shard_of
+from services.runtime.redaction import redact
+from services.runtime.redaction.messages import redacted
 
 # Each failed attempt means that somebody else changed the record in between, and an approval changes a few times in
 # its life.
@@ -166,6 +168,7 @@ class Gate:
         self, approval_id: str, *, approve: bool, by: str, actor: str, reason: str, seen_digest: str
     ) -> Record:
         """Approve or reject, as one person. Raises NotFound, and what `lifecycle.decide` raises."""
+        shown = redact(reason)
 
         def choose(record: Record, now_ms: int) -> Change | None:
             return lifecycle.decide(
@@ -173,7 +176,7 @@ class Gate:
                 approve=approve,
                 by=by,
                 actor=actor,
-                reason=reason,
+                reason=shown,
                 now_ms=now_ms,
                 times=self._times,
                 seen_digest=seen_digest,
@@ -274,12 +277,19 @@ def _busy(approval_id: str) -> Aborted:
 
 
 def _take(item: approval_pb2.ApprovalItem, judgement: Judgement) -> _Taken:
+    """What is stored of an item. Secrets are masked: the digest is of the original, and only its worker needs that."""
+    actions = [redacted(action) for action in item.actions]
+    assessment = judgement.assessment_message()
+    if any(shown != action for shown, action in zip(actions, item.actions, strict=True)):
+        # The places are those of the original, which nobody sees.
+        for factor in assessment.factors:
+            factor.ClearField("span")
     body = approval_pb2.Approval(
-        actions=item.actions,
-        context=item.context,
-        assessment=judgement.assessment_message(),
+        actions=actions,
+        context=redacted(item.context),
+        assessment=assessment,
         preview=convert.preview_message(item.actions),
-        reason=risk.redact(item.reason),
+        reason=redact(item.reason),
         policy_reason=judgement.verdict.reason,
     )
     return _Taken(item, judgement, secrets.token_urlsafe(_GRANT_BYTES), body.SerializeToString())

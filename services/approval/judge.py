@@ -5,6 +5,7 @@ The RPCs, the gate and the command line all come through here, so the same actio
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,9 +52,11 @@ def judge(
         parsed = [convert.action_of(action, context) for action in actions]
         assessment = risk.assess(parsed[0], context) if len(parsed) == 1 else risk.assess_all(parsed, context)
         types = frozenset[str]().union(*(types_of(action, context.approval_type) for action in parsed))
-    except Exception:
+    except Exception as error:
         # A defect in a detector must neither pass the actions nor stop the others of the batch: a person looks at them.
-        log.exception("assessment_failed", digest=digest)
+        # Where it happened is logged, and not what was said, which may quote the actions.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        log.error("assessment_failed", digest=digest, error=type(error).__name__, where=where)
         return _unreadable(digest, "the assessment failed; the log says how", policy, require_approval)
     question = Question(assessment.level, types, unread_in(parsed), require_approval)
     approval_type = next((name for name in _FURTHEST if name in types), "")

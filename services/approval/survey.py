@@ -60,7 +60,7 @@ def _only_looks(command: risk.Command) -> bool:
 
 def unread_in(actions: Iterable[risk.Action]) -> tuple[str, ...]:
     """Content that no detector has a reader for, named for people."""
-    return tuple(name for action in actions if (name := _unread(action)))
+    return tuple(risk.redact(name) for action in actions if (name := _unread(action)))
 
 
 def _unread(action: risk.Action) -> str:

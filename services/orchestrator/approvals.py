@@ -13,6 +13,7 @@ from services.orchestrator.engine.commands import Decided
 from services.orchestrator.engine.model import GateKind, Run, Spec
 from services.orchestrator.plan import approval_type_value, environment_value
 from services.orchestrator.values import to_struct
+from services.runtime.redaction import redact
 
 MAX_CALL_BYTES = 2 * 1024 * 1024
 """Questions of one call: half of what a message may have by default, for the answers show what was asked."""
@@ -85,7 +86,7 @@ def approval_item(run: Run, step_id: str) -> Owed:
         requester=run.header.owner,
         actions=[action],
         context=context_of(run, spec),
-        reason=spec.description[:4096],
+        reason=redact(spec.description)[:4096],
         require_approval=starting and spec.require_approval,
         attempt=attempt,
     )

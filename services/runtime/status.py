@@ -25,6 +25,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from services.runtime import errors
 from services.runtime.errors import DOMAIN, HarnessError
+from services.runtime.redaction import redact
 
 DETAILS_KEY = "grpc-status-details-bin"
 
@@ -90,11 +91,11 @@ def translate(exc: BaseException) -> HarnessError:
 
 def to_status(error: HarnessError, request_id: str = "") -> status_pb2.Status:
     """The error as a `google.rpc.Status` with its details, small enough for response headers."""
-    message = error.message
+    message = redact(error.message)
     if isinstance(error, errors.Internal) and request_id:
         message = f"{message}; report request id {request_id}, the service's log has the cause"
     message = _clip(message, _MAX_MESSAGE_CHARS)
-    metadata = {key: _clip(value, _MAX_VALUE_CHARS) for key, value in error.metadata.items()}
+    metadata = {key: _clip(redact(value), _MAX_VALUE_CHARS) for key, value in error.metadata.items()}
     if request_id:
         metadata["request_id"] = request_id
     details: list[AnyMessage] = [
@@ -116,7 +117,10 @@ def _add_violations(status: status_pb2.Status, error: HarnessError) -> None:
     request = error_details_pb2.BadRequest()
     room = _MAX_STATUS_BYTES - status.ByteSize()
     for field, what in error.violations[:_MAX_VIOLATIONS]:
-        request.field_violations.add(field=_clip(field, _MAX_VALUE_CHARS), description=_clip(what, _MAX_VALUE_CHARS))
+        # The path of a field holds the keys of maps, which are the caller's.
+        request.field_violations.add(
+            field=_clip(redact(field), _MAX_VALUE_CHARS), description=_clip(redact(what), _MAX_VALUE_CHARS)
+        )
         if request.ByteSize() > room and len(request.field_violations) > 1:
             del request.field_violations[-1]
             break
@@ -129,11 +133,11 @@ def _precondition(error: HarnessError, message: str) -> error_details_pb2.Precon
     if stated is not None:
         failure.violations.add(
             type=stated.type,
-            subject=_clip(stated.subject, _MAX_VALUE_CHARS),
-            description=_clip(stated.description, _MAX_VALUE_CHARS),
+            subject=_clip(redact(stated.subject), _MAX_VALUE_CHARS),
+            description=_clip(redact(stated.description), _MAX_VALUE_CHARS),
         )
     else:
-        subject = next(iter(error.metadata.values()), DOMAIN)
+        subject = redact(next(iter(error.metadata.values()), DOMAIN))
         failure.violations.add(type=error.reason, subject=_clip(subject, _MAX_VALUE_CHARS), description=message)
     return failure
 

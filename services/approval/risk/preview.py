@@ -20,6 +20,7 @@ from services.approval.risk.actions import (
 from services.approval.risk.detectors import nested, secrets
 from services.approval.risk.detectors.prose import commands_in
 from services.approval.risk.model import Preview
+from services.runtime.redaction import redact_all
 
 
 class _Collected:
@@ -37,7 +38,7 @@ class _Collected:
                 elif found.kind == "command":
                     self.commands[secrets.redact(found.text)] = None
                 elif found.kind == "argv":
-                    self.commands[secrets.redact(shlex.join(found.text.split("\0")))] = None
+                    self.commands[secrets.redact(shlex.join(redact_all(found.text.split("\0"))))] = None
                 elif found.kind == "url":
                     self.api_calls[secrets.redact(f"{found.extra} {found.text}".strip())] = None
                 elif found.kind == "workflow" and not self.workflow:
@@ -52,9 +53,9 @@ def preview(actions: Iterable[Action]) -> Preview:
     for action in actions:
         match action:
             case Command():
-                found.commands[secrets.redact(action.script or shlex.join(action.argv))] = None
+                found.commands[secrets.redact(action.script or shlex.join(redact_all(action.argv)))] = None
             case FileWrite() | FileDelete():
-                found.files[action.path] = None
+                found.files[secrets.redact(action.path)] = None
             case CodeExecution():
                 found.commands[secrets.redact(f"{action.language}: {action.code}")] = None
             case ApiCall():
@@ -63,7 +64,7 @@ def preview(actions: Iterable[Action]) -> Preview:
                 force = " --force" if action.force else ""
                 found.commands[secrets.redact(f"git push{force} {action.remote} {action.refspec}").strip()] = None
             case WorkflowCreation():
-                found.workflow = found.workflow or action.name
+                found.workflow = found.workflow or secrets.redact(action.name)
             case StepStart():
                 for command in commands_in(action.description):
                     found.commands[secrets.redact(command)] = None

@@ -19,6 +19,11 @@ def may_see(owner: str) -> bool:
     return sees_all(caller) or caller.subject == owner
 
 
+def owns(owner: str) -> bool:
+    """Whether the caller of the RPC being served is this subject: what is a person's own is shown to them unmasked."""
+    return current_caller().subject == owner
+
+
 def listed_owner() -> str | None:
     """Return whose resources a list shows the caller; None is everybody's."""
     caller = current_caller()

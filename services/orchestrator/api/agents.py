@@ -23,6 +23,7 @@ from services.orchestrator.store import keys
 from services.orchestrator.store.schedule import Schedule
 from services.runtime.context import draining
 from services.runtime.errors import InvalidArgument, NotFound
+from services.runtime.redaction import redact
 
 MAX_RESULT_BYTES = 256 * 1024
 """A step's result as JSON, as the contract says."""
@@ -167,12 +168,12 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
                     token.step_id,
                     token.attempt,
                     failed.code,
-                    failed.message,
+                    redact(failed.message),
                     not failed.non_retryable,
                     random.random(),
                 )
             case _:
-                command = Release(token.step_id, token.attempt, report.released.reason)
+                command = Release(token.step_id, token.attempt, redact(report.released.reason))
         reply = await self._submit(token.run_id, command)
         if not reply.ok:
             outcome = pb.REPORT_OUTCOME_LEASE_LOST

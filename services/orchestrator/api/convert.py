@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from harness.orchestrator.v1 import project_pb2, run_pb2, task_pb2
@@ -10,6 +12,8 @@ from services.orchestrator.engine import model
 from services.orchestrator.plan import environment_value, plan_of
 from services.orchestrator.store.projects import Project
 from services.orchestrator.store.tasks import Task
+from services.runtime.redaction import redact, redact_value
+from services.runtime.redaction.messages import redacted
 
 _TASK_STATUS = {name.removeprefix("TASK_STATUS_").lower(): value for name, value in task_pb2.TaskStatus.items()}
 _RUN_STATUS = {name.removeprefix("RUN_STATUS_").lower(): value for name, value in run_pb2.RunStatus.items()}
@@ -108,13 +112,35 @@ def _step(spec: model.Spec, step: model.Step) -> run_pb2.Step:
     )
 
 
+def mask_task(message: task_pb2.Task) -> task_pb2.Task:
+    """Mask, in place, the secrets in what a task says and is given; return it."""
+    message.query = redact(message.query)
+    for step in message.plan.steps:
+        step.description = redact(step.description)
+        step.inputs.CopyFrom(redacted(step.inputs))
+    return message
+
+
+def mask_run(message: run_pb2.Run) -> run_pb2.Run:
+    """Mask, in place, the secrets in what a run's steps say and brought back; return it."""
+    message.message = redact(message.message)
+    for step in message.steps:
+        step.description = redact(step.description)
+        if step.HasField("result"):
+            step.result.CopyFrom(redacted(step.result))
+        if step.HasField("error"):
+            step.error.message = redact(step.error.message)
+    return message
+
+
 def event(stored: model.Event) -> run_pb2.Event:
-    """Return an event's message."""
+    """Return an event's message, secrets masked: events are watched, forwarded and kept by whoever likes."""
+    data = cast(dict[str, Any], redact_value(stored.data))
     return run_pb2.Event(
         sequence=stored.sequence,
         type=_EVENT[stored.type],
         time=timestamp(stored.time_ms),
         step_id=stored.step_id,
         attempt=stored.attempt,
-        data=values.to_struct(stored.data) if stored.data else None,
+        data=values.to_struct(data) if data else None,
     )

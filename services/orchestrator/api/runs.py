@@ -9,7 +9,7 @@ import grpc
 
 from harness.orchestrator.v1 import run_pb2, run_pb2_grpc
 from services.orchestrator.api import convert, pages
-from services.orchestrator.api.access import listed_owner, may_see, visible_project, visible_task
+from services.orchestrator.api.access import listed_owner, may_see, owns, visible_project, visible_task
 from services.orchestrator.engine.commands import Cancel
 from services.orchestrator.engine.model import Event, Run, RunStatus
 from services.orchestrator.execution.executor import Executor
@@ -24,6 +24,7 @@ from services.orchestrator.verification import differences
 from services.runtime.context import current_caller, draining
 from services.runtime.errors import FailedPrecondition, NotFound, Unavailable
 from services.runtime.paging import page_for
+from services.runtime.redaction import redact
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -65,15 +66,15 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
             # Looked up first: a repeat is answered even if the project was archived since.
             first = await self._tasks.made_by(key, mark)
             if first is not None:
-                return run_pb2.StartRunResponse(run=convert.run(await self._visible(first)))
+                return run_pb2.StartRunResponse(run=_shown(await self._visible(first)))
         project = await visible_project(self._projects, task.project_id)
         if project.archived:
             raise archived(project.id)
         run_id, run = await self._starter.start(task, project, request_key=key, fingerprint=mark)
-        return run_pb2.StartRunResponse(run=convert.run(run or await self._visible(run_id)))
+        return run_pb2.StartRunResponse(run=_shown(run or await self._visible(run_id)))
 
     async def GetRun(self, request: run_pb2.GetRunRequest, context: Context) -> run_pb2.GetRunResponse:
-        return run_pb2.GetRunResponse(run=convert.run(await self._visible(request.run_id)))
+        return run_pb2.GetRunResponse(run=_shown(await self._visible(request.run_id)))
 
     async def ListRuns(self, request: run_pb2.ListRunsRequest, context: Context) -> run_pb2.ListRunsResponse:
         page = page_for(request)
@@ -96,12 +97,13 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
     async def _messages(self, run_ids: Sequence[str]) -> list[run_pb2.Run | None]:
         found = await self._runs.summaries(run_ids)
         return [
-            convert.run(run, steps=False) if run is not None and may_see(run.header.owner) else None for run in found
+            convert.mask_run(convert.run(run, steps=False)) if run is not None and may_see(run.header.owner) else None
+            for run in found
         ]
 
     async def CancelRun(self, request: run_pb2.CancelRunRequest, context: Context) -> run_pb2.CancelRunResponse:
         await self._check_visible(request.run_id)
-        command = Cancel(by=current_caller().subject, reason=request.reason)
+        command = Cancel(by=current_caller().subject, reason=redact(request.reason))
         reply = await self._executor.submit(request.run_id, command)
         run = await self._visible(request.run_id)
         if not reply.ok:
@@ -111,7 +113,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
                 run_id=request.run_id,
                 termination_reason=run.core.reason,
             )
-        return run_pb2.CancelRunResponse(run=convert.run(run))
+        return run_pb2.CancelRunResponse(run=_shown(run))
 
     async def ListEvents(self, request: run_pb2.ListEventsRequest, context: Context) -> run_pb2.ListEventsResponse:
         page = page_for(request)
@@ -168,7 +170,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
                 break
             events.extend(batch)
         found = differences(run, events)
-        return run_pb2.VerifyRunResponse(consistent=not found, events=len(events), differences=found)
+        return run_pb2.VerifyRunResponse(consistent=not found, events=len(events), differences=map(redact, found))
 
     async def _visible(self, run_id: str) -> Run:
         """Return a run. Raises NotFound if there is none that the caller may see."""
@@ -179,6 +181,12 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         """Return a run without the state of its steps. Raises as `_visible`."""
         found = await self._runs.summaries([run_id]) if keys.shard_in(keys.RUN_ID, run_id) is not None else [None]
         return _or_not_found(run_id, found[0])
+
+
+def _shown(run: Run) -> run_pb2.Run:
+    """Return a run's message, masked unless it is the caller's own."""
+    message = convert.run(run)
+    return message if owns(run.header.owner) else convert.mask_run(message)
 
 
 def _or_not_found(run_id: str, run: Run | None) -> Run:

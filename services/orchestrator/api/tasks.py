@@ -10,7 +10,7 @@ import grpc
 from harness.orchestrator.v1 import task_pb2, task_pb2_grpc
 from services.orchestrator import plan as plans
 from services.orchestrator.api import convert, pages
-from services.orchestrator.api.access import listed_owner, may_see, visible_project, visible_task
+from services.orchestrator.api.access import listed_owner, may_see, owns, visible_project, visible_task
 from services.orchestrator.assessment import Assessor
 from services.orchestrator.planner.interface import Planner
 from services.orchestrator.store import keys, tasks
@@ -68,10 +68,10 @@ class TaskServicer(task_pb2_grpc.TaskServiceServicer):
         task = await self._tasks.load(task_id)
         if task is None:
             raise tasks.not_found(task_id)
-        return task_pb2.CreateTaskResponse(task=convert.task(task))
+        return task_pb2.CreateTaskResponse(task=_shown(task))
 
     async def GetTask(self, request: task_pb2.GetTaskRequest, context: Context) -> task_pb2.GetTaskResponse:
-        return task_pb2.GetTaskResponse(task=convert.task(await visible_task(self._tasks, request.task_id)))
+        return task_pb2.GetTaskResponse(task=_shown(await visible_task(self._tasks, request.task_id)))
 
     async def ListTasks(self, request: task_pb2.ListTasksRequest, context: Context) -> task_pb2.ListTasksResponse:
         page = page_for(request)
@@ -88,4 +88,13 @@ class TaskServicer(task_pb2_grpc.TaskServiceServicer):
 
     async def _messages(self, task_ids: Sequence[str]) -> list[task_pb2.Task | None]:
         found = await self._tasks.summaries(task_ids)
-        return [convert.task(task) if task is not None and may_see(task.owner) else None for task in found]
+        return [
+            convert.mask_task(convert.task(task)) if task is not None and may_see(task.owner) else None
+            for task in found
+        ]
+
+
+def _shown(task: Task) -> task_pb2.Task:
+    """Return a task's message, masked unless it is the caller's own."""
+    message = convert.task(task)
+    return message if owns(task.owner) else convert.mask_task(message)

@@ -39,4 +39,5 @@ def command(action: Command, context: Context) -> list[Factor]:
 
 def execution(action: CodeExecution, context: Context) -> list[Factor]:
     """Source code given to an interpreter."""
-    return texts.with_shell(context, lambda walker: texts.code(action.language, action.code, walker))
+    named = texts.without_spans(secrets.detect(action.language))
+    return [*named, *texts.with_shell(context, lambda walker: texts.code(action.language, action.code, walker))]

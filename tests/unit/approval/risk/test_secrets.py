@@ -40,6 +40,7 @@ def fields(value: str) -> dict[str, Action]:
         "delete path": FileDelete(f"notes/{value}"),
         "code": CodeExecution("python", f"x = {value!r}"),
         "unknown code": CodeExecution("cobol", f"DISPLAY '{value}'"),
+        "language": CodeExecution(value, "x"),
         "url": ApiCall("GET", f"https://api.example.com/?q={value}"),
         "header": ApiCall("GET", "https://api.example.com/", {"X-Setting": value}),
         "header name": ApiCall("GET", "https://api.example.com/", {value: "1"}),

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from services.approval.risk.rules.book import RuleBook
 
 
 class Level(IntEnum):
@@ -71,7 +75,8 @@ class Context:
     api_call); empty means: infer it from the action. `working_dir` is the folder that the agent may change. `links` are
     the symbolic links that paths go through, path to target, each absolute or relative to `working_dir` (a relative target
     to the folder of its link): a path counts as what it leads to. `agent_rating` is how risky the agent says that it is: it
-    can raise the level and never lowers it.
+    can raise the level and never lowers it. `rules` are the rules about commands that are in force; None means those that
+    come with the package.
     """
 
     environment: str = "development"
@@ -80,6 +85,7 @@ class Context:
     working_dir: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
     agent_rating: Level | None = None
+    rules: RuleBook | None = None
 
 
 @dataclass(frozen=True, slots=True)

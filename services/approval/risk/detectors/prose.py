@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from services.approval.risk import normalise
 from services.approval.risk.detectors import paths, secrets
 from services.approval.risk.model import Factor, Span
-from services.approval.risk.rules import TABLE
+from services.approval.risk.rules import BUILTIN
 from services.approval.risk.scoring import MEDIUM, MINOR, PRODUCTION
 from services.approval.risk.shell import discovery
 from services.approval.risk.shell.wrapper_table import WRAPPERS
@@ -210,5 +210,5 @@ def _starts_with_program(text: str) -> bool:
         return True
     name = first.rpartition("/")[2]
     return bool(name) and (
-        name in WRAPPERS or TABLE.knows(name) or discovery.known(name) or first.startswith(("./", "/usr/", "/bin/")) or name == "rm"
+        name in WRAPPERS or BUILTIN.knows(name) or discovery.known(name) or first.startswith(("./", "/usr/", "/bin/")) or name == "rm"
     )

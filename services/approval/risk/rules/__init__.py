@@ -1,31 +1,30 @@
-"""What commands do, one module a family. A rule is one row; what a row cannot say is a function in `CHECKS`.
-
-To add a rule: put a `Rule` into the family's `RULES`, and an example of a match and of a non-match into its tests.
+"""What commands do. A rule that can be said as data is in a pack (`packs/*.yaml`, one file a family, see docs/risk-rules.md);
+what follows data between commands, or judges a target by where it is, is a function in `CHECKS`.
 """
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from services.approval.risk.rules import cloud, containers, databases, destruction, escapes, evasion, network, publishing, system, vcs
-from services.approval.risk.rules.rule import RuleTable
+from services.approval.risk.rules import containers, destruction, escapes, network
+from services.approval.risk.rules.book import RuleBook
+from services.approval.risk.rules.pack import PackError, parse
 from services.approval.risk.shell.invocation import Invocation
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
-TABLE = RuleTable(
-    destruction.RULES,
-    databases.RULES,
-    vcs.RULES,
-    containers.RULES,
-    cloud.RULES,
-    system.RULES,
-    evasion.RULES,
-    network.RULES,
-    publishing.RULES,
-    escapes.RULES,
-)
+__all__ = ["BUILTIN", "PackError", "RuleBook", "check", "parse"]
+
+
+def _builtin() -> RuleBook:
+    found = sorted((each for each in files(__name__).joinpath("packs").iterdir() if each.name.endswith(".yaml")), key=lambda each: each.name)
+    return RuleBook(parse(each.read_text(encoding="utf-8"), each.name) for each in found)
+
+
+BUILTIN = _builtin()
+"""The rules that come with the package. Their examples are checked by the tests, and when the service starts."""
 
 CHECKS = (destruction.check, containers.check, network.check, escapes.check)
 

@@ -1,52 +1,29 @@
-"""The network: what is fetched, sent, listened to or tunnelled."""
+"""The network: what leaves this machine, and through which request."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from services.approval.risk import patterns
 from services.approval.risk.detectors import api
 from services.approval.risk.detectors.paths import HIDDEN
-from services.approval.risk.rules.rule import Rule
-from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, NOTE, SERIOUS
+from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
 from services.approval.risk.shell import flows
 from services.approval.risk.shell.invocation import Invocation
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
-RULES = (
-    Rule("network.listener", "nc", HIGH, "Waits for connections from the network.", flags="-l --listen"),
-    Rule("network.reverse-shell", "nc", HIGH, "Gives a shell to another machine.", flags="-e -c --exec --sh-exec -U --lua-exec"),
-    Rule("network.raw", "nc telnet", MEDIUM, "Opens a raw network connection.", without="-l -z -h --help", when=lambda c: bool(c.positionals)),
-    Rule("network.reverse-shell", "socat", HIGH, "Connects a program to the network.", arg=r"(?i)^(?:.*,)?(?:exec|system|shell|pty)[:,].*|^(?:exec|system|shell):"),
-    Rule("network.listener", "socat", HIGH, "Waits for connections from the network.", arg=r"(?i)^(?:tcp|udp|openssl|unix|sctp|vsock)?\d?-?(?:l|listen):"),
-    Rule("network.raw", "socat", MEDIUM, "Connects two streams.", without="-V -h"),
-    Rule("network.tunnel", "ssh autossh", SERIOUS, "Opens a tunnel through another machine.", flags="-R -L -D -w", when=lambda c: bool(c.flags & {"-R", "-D", "-w"}) or any("0.0.0.0" in v or v.startswith("*") for v in c.values("-L"))),
-    Rule("network.tunnel", "ssh", MINOR, "Opens a tunnel through another machine.", flags="-L"),
-    Rule("network.tunnel", "ngrok cloudflared frpc frps bore localtunnel lt serveo chisel ligolo iodine dnscat dnscat2 ptunnel stunnel stunnel4 sshuttle gost tor tailscale zerotier-cli openvpn wg wg-quick pagekite inlets rathole revsocks proxytunnel httptunnel hts htc",
-         SERIOUS, "Opens a tunnel through the firewall.", without="--version version --help status show"),
-    Rule("network.listener", "sshd dropbear telnetd xinetd inetd vsftpd tftpd x11vnc vncserver tightvncserver rustdesk teamviewer anydesk ttyd gotty shellinabox wetty tmate", HIGH, "Opens this machine to others.", without="-t -T --version"),
-    Rule("network.tls-off", "curl wget", NOTE, "Skips the check of the server's identity.", flags="-k --insecure --no-check-certificate"),
-    Rule("network.login", "sshpass", SERIOUS, "Gives a password on the command line.", flags="-p"),
-    Rule("network.remote-desktop", "xfreerdp rdesktop psexec psexec.py wmic winrs wmiexec.py smbexec.py invoke-command enter-pssession", SERIOUS, "Works on another machine."),
-    Rule("network.windows-fetch", "certutil bitsadmin mshta regsvr32 rundll32 msiexec cmstp installutil", HIGH, "Fetches or runs code through a system tool.", arg=r"(?i).*(?:urlcache|/transfer|https?://|javascript:|scrobj|-decode)"),
-    Rule("network.windows-fetch", "invoke-webrequest iwr invoke-restmethod irm start-bitstransfer", MINOR, "Fetches from the network."),
-    Rule("execution.fetched", "invoke-expression iex", HIGH, "Runs a text as code."),
-    Rule("network.mail", "mail mailx mutt sendmail swaks msmtp ssmtp nail", MEDIUM, "Sends mail.", without="-v --version -H -bp", when=lambda c: bool(c.args)),
-    Rule("network.copy", "scp sftp ftp lftp tftp ncftpput ncftpget smbclient rcp croc wormhole transfer magic-wormhole", MINOR, "Copies files between machines."),
-    Rule("network.crypto-miner", "xmrig minerd cpuminer cgminer bfgminer ethminer nbminer t-rex lolminer xmr-stak ccminer phoenixminer", HIGH, "Mines cryptocurrency."),
-    Rule("network.spoof", "macchanger arpspoof dnsspoof hping3 scapy", SERIOUS, "Forges network traffic."),
-)  # fmt: skip
-
 _SEND_OPTIONS = ("-d", "--data", "--data-binary", "--data-raw", "--data-urlencode", "--data-ascii", "--json", "-F", "--form", "--form-string")
 _FILE_OPTIONS = ("-T", "--upload-file")
-_MINER = re.compile(r"(?i)stratum\+(?:tcp|ssl)://|\bxmrig\b|cryptonight|--donate-level|\bmonero\w*pool|minexmr|supportxmr|nanopool")
+_MINER = patterns.compile(r"(?i)stratum\+(?:tcp|ssl)://|\bxmrig\b|cryptonight|--donate-level|\bmonero\w*pool|minexmr|supportxmr|nanopool")
 _SINKS = frozenset(
     "curl wget nc socat telnet ftp lftp tftp sftp scp rsync ssh mail mailx mutt sendmail swaks http https xh ncftpput smbclient dig nslookup host ping rclone croc wormhole s3cmd "
     "gsutil finger whois openssl lftpput httpie aws az gcloud gh logger busybox_nc drill".split()
 )
-_REMOTE = re.compile(r"^(?:[\w.-]+@)?[\w.-]+:(?!\\)|^(?:rsync|s3|gs|ftp|sftp|https?|scp|smb)://")
+_REMOTE = patterns.compile(r"^(?:[\w.-]+@)?[\w.-]+:(?:[^\\]|$)|^(?:rsync|s3|gs|ftp|sftp|https?|scp|smb)://")
+_ADDRESS = patterns.compile(r"(?i)^(?:(?:https?|ftp|gopher|dict|ldap|file|tftp|smb)://|[\w.-]+(?::\d+)?(?:/|$))")
+_URL = patterns.compile(r"^\w+://")
 
 
 def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
@@ -93,7 +70,7 @@ def _sends(call: Invocation) -> str:
         return "file" if last and _REMOTE.match(last[0]) and not last[0].startswith(("/", ".")) else ""
     if call.name in ("aws", "gsutil", "rclone", "s3cmd", "az", "gcloud"):
         copies = {"cp", "sync", "put", "copy", "upload", "rsync"} & set(call.positionals[:4])
-        return "file" if copies and call.positionals and (re.match(r"^\w+://", call.positionals[-1]) or "upload" in copies) else ""
+        return "file" if copies and call.positionals and (_URL.match(call.positionals[-1]) or "upload" in copies) else ""
     if call.name in ("nc", "telnet", "socat", "mail", "mailx", "mutt", "sendmail", "ssh", "openssl", "sftp", "ftp", "lftp", "tftp", "swaks"):
         if call.name == "openssl" and call.positionals[:1] != ("s_client",):
             return ""
@@ -118,7 +95,7 @@ def _request(walker: Walker, call: Invocation) -> None:
         headers[key.strip()] = value.strip()
     method = method or ("POST" if sent else "GET")
     for address in call.positionals + tuple(call.values("--url")):
-        if re.match(r"(?i)^(?:https?|ftp|gopher|dict|ldap|file|tftp|smb)://", address) or re.match(r"^[\w.-]+(?::\d+)?(?:/|$)", address):
+        if _ADDRESS.match(address):
             walker.add(*api.assess_request(method, address, headers, "\n".join(sent), command=True))
     user = call.values("-u", "--user", "--password")
     if any(":" in u and HIDDEN not in u for u in user):

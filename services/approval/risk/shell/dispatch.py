@@ -7,7 +7,7 @@ import shlex
 from services.approval.risk import lookalikes, scoring
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
-from services.approval.risk.rules import TABLE, check
+from services.approval.risk.rules import BUILTIN, RuleBook, check
 from services.approval.risk.shell import discovery, flows, options, output, statements, variables, writes
 from services.approval.risk.shell.invocation import ALIASES, Flow, Invocation
 from services.approval.risk.shell.programs import HANDLERS, code
@@ -42,8 +42,12 @@ def canonical(text: str) -> str:
     return ALIASES.get(name, name)
 
 
+def _rules(walker: Walker) -> RuleBook:
+    return walker.context.rules or BUILTIN
+
+
 def _known(name: str) -> bool:
-    return TABLE.knows(name) or discovery.known(name)
+    return BUILTIN.knows(name) or discovery.known(name)
 
 
 def dispatch(walker: Walker, words: list[Word], stdin: Flow) -> Flow:
@@ -74,7 +78,7 @@ def _plain(walker: Walker, call: Invocation) -> Flow:
     _path_of_program(walker, call)
     handler = HANDLERS.get(call.name)
     inner = handler(walker, call) if handler is not None else None
-    found = TABLE.apply(call)
+    found = _rules(walker).apply(call)
     walker.add(*found)
     if found:
         _production(walker, call)
@@ -135,7 +139,7 @@ def _wrapped(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], std
         key, _, value = word.text.partition("=")
         variables.check_assignment(walker, key, Value(value, word.taints))
     seen = invocation(walker, words, stdin, name) if wrapper.subs else outer
-    walker.add(*TABLE.apply(seen))
+    walker.add(*_rules(walker).apply(seen))
     read = flows.scan_reads(walker, outer)
     check(walker, seen, read)
     before, walker.privileged = walker.privileged, walker.privileged or bool(wrapper.privilege)

@@ -22,6 +22,18 @@ VALUE_OPTIONS: dict[str, frozenset[str]] = {
     "systemctl": frozenset("-H --host -M --machine -p -t -n".split()),
     "npm": frozenset("--prefix -w --workspace --registry --userconfig".split()),
     "terraform": frozenset("-chdir".split()),
+    "hg": frozenset("-R --repository --cwd --config --encoding".split()),
+    "apt": frozenset("-o --option -c --config-file -t --target-release".split()),
+    "apt-get": frozenset("-o --option -c --config-file -t --target-release".split()),
+    "gh": frozenset("-R --repo".split()),
+    "glab": frozenset("-R --repo".split()),
+    "virsh": frozenset("-c --connect".split()),
+    "ctr": frozenset("-n --namespace -a --address".split()),
+    "tmux": frozenset("-L -S -f".split()),
+    "restic": frozenset("-r --repo --repository-file -p --password-file --password-command --cacert".split()),
+    "snapper": frozenset("-c --config".split()),
+    "pulumi": frozenset("-C --cwd -s --stack".split()),
+    "vault": frozenset("-address -namespace".split()),
     "ufw": frozenset(),
     "redis-cli": frozenset("-h -p -n -a -u --user --pass -s".split()),
     "curl": frozenset(
@@ -94,7 +106,7 @@ ALIASES = {
 _DRY = ("--dry-run", "--dryrun", "--what-if", "--whatif", "--simulate", "--just-print", "-dry-run")
 # Programs that honour a dry run. `-n` means that only to some of them.
 _DRY_LONG = frozenset(
-    "kubectl aws rsync git npm pnpm yarn helm terraform make gsutil apt apt-get docker cargo ansible-playbook az fly poetry rclone".split()
+    "kubectl aws rsync git npm pnpm yarn helm terraform make gsutil apt apt-get docker cargo ansible-playbook az fly poetry rclone restic borg rustic kopia".split()
 )
 _DRY_SHORT = {"rsync": "-n", "make": "-n", "git": "-n", "apt-get": "-s", "gsutil": "-n"}
 
@@ -158,6 +170,24 @@ class Invocation:
             elif arg in taking:
                 skip = True
         return tuple(found)
+
+    @cached_property
+    def lowered(self) -> tuple[str, ...]:
+        """The positionals in lower case."""
+        return tuple(map(str.lower, self.positionals))
+
+    @cached_property
+    def line(self) -> str:
+        """The arguments, joined by spaces."""
+        return " ".join(self.args)
+
+    @property
+    def asks_help(self) -> bool:
+        """Whether the program was only asked what it can do: "git push --help", "terraform --version"."""
+        last = self.args[-1] if self.args else ""
+        if last == "--help":
+            return len(self.args) <= 4 and not any(arg.startswith("-") for arg in self.args[:-1])
+        return len(self.args) == 1 and last in ("--version", "-V")
 
     def values(self, *options: str) -> list[str]:
         """The values given to any of these options, as `-o v`, `-ov`, `--opt v` or `--opt=v`."""

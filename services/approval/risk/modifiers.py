@@ -28,6 +28,8 @@ IRREVERSIBLE: Mapping[str, str] = {
     "platform.delete": "the data of a resource goes with it",
     "hosting.delete": "issues, pull requests and settings go with it",
     "infrastructure.destroy": "the data of a resource goes with it",
+    "backup.delete": "a backup is what would undo everything else",
+    "machine.delete": "its disks go with it",
     "container.prune": "unused may still be needed, and volumes hold data",
     "publishing.publish": "others install a version as soon as it is out",
     "evasion.logs": "nothing else tells what happened",

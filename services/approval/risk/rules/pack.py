@@ -33,7 +33,7 @@ WEIGHTS: dict[str, int] = {
     "critical": scoring.CRITICAL,
 }
 # Families whose factors mean something to the scoring; a rule must not speak for them.
-RESERVED = frozenset({"unreadable", "environment", "agent", "type", "content", "example"})
+RESERVED = scoring.MODIFIERS | {scoring.UNREADABLE, "type", "content", "example"}
 
 _PACK_KEYS = {"schema": True, "pack": True, "version": True, "define": False, "everyday": False, "rules": True}
 _RULE_KEYS = {"id": True, "programs": True, "weight": True, "message": True, "safer": False, "when": False, "match": True, "no_match": True}

@@ -164,7 +164,7 @@ def test_examples_that_do_not_hold_are_refused(text: str, message: str) -> None:
 
 
 def test_an_example_is_the_rules_own_and_not_anothers() -> None:
-    """Another rule raises a factor of that id for `git push --force`; the rule that has the example must do it itself."""
+    """Another rule raises that id for `git push --force`; the rule that has the example must do it itself."""
     text = rule(
         id="history.force-push", programs="git", when="{sub: pull}", match="[git push --force]", no_match="[git status]"
     )

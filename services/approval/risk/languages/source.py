@@ -13,6 +13,10 @@ from collections.abc import Callable
 from services.approval.risk import normalise, patterns
 from services.approval.risk.detectors import paths
 from services.approval.risk.languages import python, sql
+from services.approval.risk.languages.go import Go
+from services.approval.risk.languages.javascript import JavaScript, Tsx, TypeScript
+from services.approval.risk.languages.php import Php
+from services.approval.risk.languages.ruby import Ruby
 from services.approval.risk.model import Factor
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
 
@@ -23,14 +27,16 @@ RunShell = Callable[[str], object]
 LANGUAGES = {
     "python": "python", "python3": "python", "py": "python", "python2": "python", "ipython": "python", "jupyter": "python",
     "bash": "bash", "sh": "bash", "shell": "bash", "zsh": "bash", "ksh": "bash", "dash": "bash", "console": "bash", "shellscript": "bash",
-    "javascript": "javascript", "js": "javascript", "node": "javascript", "nodejs": "javascript", "typescript": "javascript", "ts": "javascript",
-    "jsx": "javascript", "tsx": "javascript", "mjs": "javascript", "ruby": "ruby", "rb": "ruby", "perl": "perl", "pl": "perl", "php": "php",
+    "javascript": "javascript", "js": "javascript", "node": "javascript", "nodejs": "javascript", "typescript": "typescript", "ts": "typescript", "mts": "typescript", "cts": "typescript", "cjs": "javascript",
+    "jsx": "javascript", "tsx": "tsx", "mjs": "javascript", "ruby": "ruby", "rb": "ruby", "perl": "perl", "pl": "perl", "php": "php",
     "sql": "sql", "mysql": "sql", "postgresql": "sql", "psql": "sql", "sqlite": "sql", "plsql": "sql", "tsql": "sql",
     "go": "go", "golang": "go", "java": "java", "kotlin": "java", "scala": "java", "groovy": "java", "lua": "lua", "r": "r", "awk": "awk",
     "powershell": "powershell", "ps1": "powershell", "pwsh": "powershell", "c": "c", "cpp": "c", "c++": "c", "rust": "rust", "csharp": "java", "c#": "java",
     "tcl": "tcl", "applescript": "applescript", "julia": "r", "elixir": "ruby", "erlang": "ruby", "scheme": "lisp", "lisp": "lisp", "gdb": "gdb", "octave": "r",
     "expect": "tcl", "batch": "powershell", "cmd": "powershell", "dockerfile": "text", "yaml": "text", "json": "text", "text": "text", "markdown": "text", "html": "text",
 }  # fmt: skip
+
+_READERS = {"javascript": JavaScript, "typescript": TypeScript, "tsx": Tsx, "ruby": Ruby, "php": Php, "go": Go}
 
 _Row = tuple[str, int, str, str]
 _COMMON: tuple[_Row, ...] = (
@@ -176,6 +182,8 @@ def assess(language: str, source: str, run_shell: RunShell) -> list[Factor]:
         return sql.assess(source, certain=True)
     if known == "python":
         return python.assess(source, run_shell)
+    if known in _READERS:
+        return _READERS[known](source, run_shell, mentions).factors()
     return scan(known, source, run_shell)
 
 

@@ -236,7 +236,7 @@ def test_text_that_is_no_statement_is_none_unless_it_is_said_to_be() -> None:
 def test_any_text_of_the_largest_size_is_read_in_time(text: str) -> None:
     started = time.process_time()
     sql.assess(text[: sql.MAX_SQL], certain=True)
-    assert time.process_time() - started < 1.5
+    assert time.process_time() - started < 2  # alone on a core it is less than one; others may run beside it
 
 
 @settings(max_examples=150, deadline=None)

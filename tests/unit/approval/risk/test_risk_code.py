@@ -54,9 +54,9 @@ def test_everyday_python_is_low(code: str) -> None:
 @pytest.mark.parametrize(
     ("language", "code"),
     [
-        ("javascript", "require('child_process').exec('ls')"),
-        ("typescript", "import { exec } from 'child_process'"),
-        ("ruby", "system('ls')"),
+        ("javascript", "require('child_process').exec('rm -r build')"),
+        ("typescript", "import { exec } from 'child_process'; exec(command)"),
+        ("ruby", "system('rm -r build')"),
         ("perl", "unlink glob '*'"),
         ("php", "shell_exec($_GET['c']);"),
         ("go", 'exec.Command("sh", "-c", x).Run()'),

@@ -1,0 +1,266 @@
+"""Calls: which functions an expression may be, what they are given, and what comes back."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Sequence
+
+from services.approval.risk.languages.python import names, results
+from services.approval.risk.languages.python.calls import Call
+from services.approval.risk.languages.python.effects import DANGEROUS, Effects
+from services.approval.risk.languages.python.scopes import Bound, Class, Definition, Function, Loop, Progress, Scope
+from services.approval.risk.languages.python.values import (
+    MAX_NAME,
+    NONE,
+    NOTHING,
+    UNKNOWN,
+    Value,
+    const,
+    join,
+    join_all,
+    mapping,
+    sequence,
+    tainted,
+)
+
+ENVIRON = frozenset({"environ"})
+MAX_WITHIN = 3  # functions inside functions that are read where they are called
+
+
+class Caller:
+    """What the program is made of as far as it was read, and how its functions are called."""
+
+    def __init__(self, effects: Effects) -> None:
+        self._effects = effects
+        self._progress = Progress(0)
+        self._module = Scope(self._progress)
+        self._functions: dict[ast.AST, Function] = {}
+        self._classes: dict[ast.AST, Class] = {}
+        self._bound: dict[object, Bound] = {}
+        self._stars: list[str] = []
+        self._loops: list[Loop] = []
+        self._unrolled = 0
+        self._within = 0  # functions whose bodies are read in place of a call
+        self._options: dict[str, Value] = {}  # options of the command line, with their defaults
+        self._expressions: dict[type[ast.AST], Callable[[ast.AST, Scope], Value]] = {}
+        self._statements: dict[type[ast.AST], Callable[[ast.AST, Scope], None]] = {}
+
+    def _global_name(self, name: str) -> Value:
+        name = names.canonical(name)
+        if name in names.CONSTANTS:
+            return const(names.CONSTANTS[name])
+        return Value(names=(name,), taints=ENVIRON if name == "os.environ" else NONE)
+
+    def attribute(self, owner: Value, attr: str) -> Value:
+        """A member of a value, by name."""
+        found: list[Value] = []
+        for each in owner.objects:
+            if isinstance(each, Class):
+                member = each.find(attr)
+                if member is not None:
+                    found.append(self._method_of(each, member))
+                else:
+                    found += [Value(names=(f"{n}().{attr}",)) for base in each.bases for n in base.names]
+        for name in owner.names:
+            known = results.attribute(name, owner, attr)
+            if known is None and attr in self._options and name.endswith(("parse_args()", "parse_known_args()", "parse_known_args()[]")):
+                default = self._options[attr]
+                known = Value(default.consts, True, (), default.taints, default.items, size=default.size)
+            if known is not None:
+                found.append(known)
+            elif name in ("", "builtins"):
+                found.append(self._global_name(attr))
+            elif len(name) < MAX_NAME:
+                found.append(tainted(self._global_name(f"{name}.{attr}"), owner.taints))
+        if not found:
+            return Value(hidden=True, taints=owner.taints)
+        return join_all(found)
+
+    def _method_of(self, owner: Class, member: Value) -> Value:
+        functions = [o for o in member.objects if isinstance(o, Function) and o.owner is not None and not o.static]
+        return self._bind(functions[0], member, (Value(objects=(owner,)),), {}) if functions else member
+
+    def _member(self, owner: Value, key: Value, node: ast.AST) -> Value:
+        if not key.known:
+            self._effects.hidden_member(owner, node)
+        return join_all(self.attribute(owner, text) for text in key.texts()[:16])
+
+    def _function(self, node: Definition | ast.Lambda, scope: Scope) -> Function:
+        function = self._functions.get(node)
+        arguments = node.args
+        if function is None:
+            positional = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
+            others = [a.arg for a in arguments.kwonlyargs] + [a.arg for a in (arguments.vararg, arguments.kwarg) if a]
+            inner = Scope(
+                self._progress, scope.parent if scope.parent and self._class_of(scope) else scope, parameters=frozenset(positional + others)
+            )
+            function = Function(node, inner, positional, owner=self._class_of(scope))
+            inner.function = function
+            self._functions[node] = function
+            if function.owner is not None and positional and isinstance(node, Definition):
+                inner.names[positional[0]] = Value(objects=(function.owner,))
+        positional_defaults = zip(function.positional[len(function.positional) - len(arguments.defaults) :], arguments.defaults, strict=False)
+        for name, default in (*positional_defaults, *((a.arg, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=False))):
+            if default is not None:
+                value = self.value(default, scope)
+                # a default alone does not say what callers outside the program give
+                function.scope.bind(name, value if value.consts or value.names or value.items is not None else UNKNOWN)
+        return function
+
+    def _class_of(self, scope: Scope) -> Class | None:
+        return next((c for c in self._classes.values() if c.scope is scope), None) if scope.function is None and scope is not self._module else None
+
+    def _returned(self, function: Function, value: Value) -> None:
+        joined = value if function.returns is NOTHING else join(function.returns, value)
+        if joined != function.returns:
+            function.returns = joined
+            self._progress.seen = True
+
+    @staticmethod
+    def _enclosing(scope: Scope | None) -> Function | None:
+        while scope is not None and scope.function is None:
+            scope = scope.parent
+        return scope.function if scope else None
+
+    def call(self, function: Value, receiver: Value, args: list[Value], keywords: dict[str, Value], node: ast.AST, scope: Scope) -> Value:
+        """What a call may give; its effects are handed on."""
+        self._progress.spend(1 + 4 * len(function.names) + len(function.objects) + receiver.length // 16)
+        found = [self._call_object(each, args, keywords, node, scope) for each in function.objects]
+        for name in function.names:
+            found.append(self._call_name(name, receiver, args, keywords, node, scope))
+        if not found or (function.hidden and not function.names):
+            attr = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+            found.append(self._call_name(f"?.{attr}" if attr else "?", receiver, args, keywords, node, scope))
+        return join_all(found)
+
+    def _call_object(self, target: object, args: list[Value], keywords: dict[str, Value], node: ast.AST, scope: Scope) -> Value:
+        if isinstance(target, Bound):
+            return self.call(target.function, NOTHING, [*target.args, *args], {**dict(target.keywords), **keywords}, node, scope)
+        if isinstance(target, Function):
+            self._give(target, args, keywords)
+            if isinstance(target.node, Definition) and target.node.args.vararg and len(args) > len(target.positional) and self._within < MAX_WITHIN:
+                return self._inlined(target, args, keywords)
+            return target.returns if target.returns is not NOTHING else Value(hidden=True, taints=NONE)
+        if isinstance(target, Class):
+            maker = target.find("__init__")
+            for each in maker.objects if maker else ():
+                if isinstance(each, Function):
+                    self._give(each, [Value(objects=(target,)), *args], keywords)
+            if maker is None:
+                for name, value in keywords.items():
+                    target.scope.bind(name, value)
+            extra = [self._call_name(n, NOTHING, args, keywords, node, scope) for base in target.bases for n in base.names]
+            return Value(objects=(target,), taints=NONE.union(*(e.taints for e in extra)) if extra else NONE)
+        return UNKNOWN
+
+    def _inlined(self, function: Function, args: Sequence[Value], keywords: dict[str, Value]) -> Value:
+        """A call of a function that takes any number of arguments is read as if its body stood there: only that keeps in order
+        what each call gives."""
+        node = function.node
+        assert isinstance(node, Definition)
+        assert node.args.vararg
+        known = Function(
+            node, Scope(self._progress, function.scope.parent, parameters=function.scope.parameters), function.positional, owner=function.owner
+        )
+        known.scope.function = known
+        known.scope.names = {name: value for name, value in function.scope.names.items() if name in function.scope.parameters}
+        known.scope.names |= dict(zip(function.positional, args, strict=False))
+        known.scope.names |= {name: value for name, value in keywords.items() if name in function.scope.parameters}
+        known.scope.names[node.args.vararg.arg] = sequence(args[len(function.positional) :])
+        seen = self._progress.seen
+        self._within += 1
+        try:
+            self.block(node.body, known.scope)
+        finally:
+            self._within -= 1
+        self._progress.seen = seen
+        return known.returns if known.returns is not NOTHING else Value(hidden=True, taints=NONE)
+
+    def _give(self, function: Function, args: Sequence[Value], keywords: dict[str, Value]) -> None:
+        if self._loops and not function.repeated:
+            function.repeated = True
+            self._progress.seen = True
+        bind = function.scope.bind
+        positional = function.positional
+        for name, value in zip(positional, args, strict=False):
+            bind(name, _given(value))
+        arguments = function.node.args
+        if len(args) > len(positional) and arguments.vararg:
+            rest = args[len(positional) :]
+            bind(arguments.vararg.arg, Value(hidden=True, taints=NONE.union(*(a.taints for a in rest)), items=(Value(hidden=True),), size=2))
+        for name, value in keywords.items():
+            if name in function.scope.parameters:
+                bind(name, _given(value))
+            elif arguments.kwarg:
+                bind(arguments.kwarg.arg, mapping([(name, value)]))
+
+    def _call_name(self, name: str, receiver: Value, args: list[Value], keywords: dict[str, Value], node: ast.AST, scope: Scope) -> Value:
+        name = names.canonical(name)
+        if name in results.HIGHER or name.endswith(results.HIGHER_METHODS):
+            return self._higher(name, receiver, args, keywords, node, scope)
+        if name in ("getattr", "object.__getattribute__") or name.endswith((".__getattribute__", ".__getattr__")):
+            owner, key = (args[0], args[1]) if name == "getattr" and len(args) > 1 else (receiver, args[0] if args else UNKNOWN)
+            return self._member(owner, key, node)
+        if name == "setattr" and len(args) > 2:
+            for text in args[1].texts():
+                for each in args[0].names:
+                    self._effects.attribute_set(f"{each}.{text}", args[2], node)
+                for made in args[0].objects:
+                    if isinstance(made, Class):
+                        made.scope.bind(text, args[2])
+            return NOTHING
+        call = Call(name, names.plain(name), receiver, args, keywords, node, tuple(self._loops))
+        told = self._effects.apply(call)
+        for index, given in enumerate(args):
+            if given.names and self._effects.hands_over(name):
+                for dangerous in DANGEROUS.intersection(given.names):
+                    self._call_name(dangerous, NOTHING, args[index + 1 :], {}, node, scope)
+        if told is not None:
+            return told
+        if name in results.IMPORTERS and args and args[0].consts:
+            return join_all(self._global_name(text.replace(":", ".")) for text in args[0].texts())
+        return results.result(call)
+
+    def _higher(self, name: str, receiver: Value, args: list[Value], keywords: dict[str, Value], node: ast.AST, scope: Scope) -> Value:
+        """Functions that call a function that they are given."""
+        target, given = results.handed(name, receiver, args, keywords)
+        many = name not in results.ONCE
+        if name in ("functools.partial", "functools.partialmethod", "partial"):
+            return self._bind(node, target, tuple(given), keywords)
+        if name in ("operator.methodcaller", "operator.attrgetter"):
+            return Value(names=(f"{name}({args[0].text() if args else ''})",))
+        if many:
+            self._loops.append(Loop(False, False, 0))
+        self._effects.handed(name, target, Call(name, names.plain(name), receiver, args, keywords, node, tuple(self._loops)))
+        value = self.call(target, NOTHING, list(given), {k: v for k, v in keywords.items() if k not in results.OWN_KEYWORDS}, node, scope)
+        if many:
+            self._loops.pop()
+        if name in ("map", "itertools.starmap", "filter"):
+            return Value(hidden=True, taints=value.taints, items=(value,) if name != "filter" else tuple(given), size=1 + value.size)
+        return Value(hidden=True, names=(f"{name}()",), taints=value.taints)
+
+    def _bind(self, key: object, function: Value, args: tuple[Value, ...], keywords: dict[str, Value]) -> Value:
+        """A function with its first arguments; the same one as long as nothing new is known, so that rounds come to an end."""
+        known = self._bound.get(key)
+        given = tuple(keywords.items())
+        if known is None or known.function != function or known.args != args or known.keywords != given:
+            known = Bound(function, args, given)
+            self._bound[key] = known
+        return Value(objects=(known,))
+
+    # -- what the readers of expressions and statements add ---------------------------------------------------------------
+
+    def value(self, node: ast.AST | None, scope: Scope) -> Value:
+        """What an expression may be."""
+        raise NotImplementedError
+
+    def block(self, body: Iterable[ast.stmt], scope: Scope) -> None:
+        """Reads statements."""
+        raise NotImplementedError
+
+
+def _given(value: Value) -> Value:
+    """An argument as a parameter holds it: one that is nothing known may be anything."""
+    if value.consts or value.names or value.objects or value.items is not None or value.entries is not None:
+        return value
+    return Value(hidden=True, taints=value.taints)

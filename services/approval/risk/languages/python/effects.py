@@ -241,7 +241,7 @@ class Effects:
         if handler is not None and (value := handler(self, call)) is not None:
             return value
         row = CALLS.get(plain) or self._of_client(call, free)
-        if row is None and free and "." in plain and (method := METHODS.get(call.attr)) and (not method[0] or method[0] in self.imports):
+        if row is None and (free or plain.partition(".")[0] in system.DATABASES) and "." in plain and (method := METHODS.get(call.attr)) and (not method[0] or method[0] in self.imports):
             row = method[1]
         if row is None and (package := PACKAGES.get(plain.partition(".")[0])) and "." in plain:
             row = package

@@ -66,15 +66,8 @@ def canonical(name: str) -> str:
     head, dot, rest = name.partition(".")
     while dot and rest.partition(".")[0] in REEXPORTED and "()" not in head and "[]" not in head and head not in ("self", "cls") and rest != head:
         head, dot, rest = rest.partition(".")
-    other = MODULES.get(head)
-    if other is not None and dot:
-        name = f"{other}.{rest}" if other else rest
-    elif head and dot:
-        name = f"{head}.{rest}"
-    elif other:
-        name = other
-    else:
-        name = head
+    module = MODULES.get(head, head)
+    name = f"{module}.{rest}" if module and dot else rest if dot else module
     return FUNCTIONS.get(name, name)
 
 

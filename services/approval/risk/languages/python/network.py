@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from services.approval.risk.detectors import api
+from services.approval.risk.detectors import addresses, api
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.languages.python.calls import Call
 from services.approval.risk.languages.python.values import NONE, NOTHING, UNKNOWN, Value, text_of
@@ -68,7 +68,7 @@ def addressed(effects: Effects, call: Call, url: Value, method: str, body: bool)
 
 def address(effects: Effects, call: Call, host: str) -> None:
     """A public address without a name is unusual for a program that has nothing to hide."""
-    ip = api.canonical_address(host) if host and HIDDEN not in host else None
+    ip = addresses.canonical(host) if host and HIDDEN not in host else None
     if ip is not None and (ip.is_global or _documentation(ip)):
         effects.flag("network.raw-address", MEDIUM, "Reaches a machine by its number.", call)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from services.approval.risk.languages.python.effects import Effects
 
 CLOUDS = frozenset("boto3 botocore docker kubernetes googleapiclient google azure".split())
+DATABASES = frozenset("pymongo motor redis elasticsearch opensearchpy sqlalchemy cassandra peewee psutil".split())
 COMMON = frozenset("delete_local remove_item update_one delete_one insert_one".split())
 _SPEAKS = frozenset(
     "print pprint.pprint logging.info logging.debug logging.warning logging.error sys.stdout.write sys.stderr.write rich.print click.echo".split()

@@ -45,8 +45,9 @@ class Effects:
         self.walked: set[str] = set()  # folders that it walks through
         self.fetched: set[str] = set()  # files that it fetched from the network
         self.own_data: set[str] = set()  # files that it wrote data to
-        self.socket_used = self.connects = self.listens = self.sends = self.executes = False
-        self.reads_unknown = self.copies_unknown = self.reads_secret = False
+        self.socket_used = self.connects = self.listens = self.executes = False
+        self.reads_unknown = self.copies_unknown = False
+        self.sends = self.reads_secret = ""  # where it does so first; empty when it does not
         self._own: set[str] = set()  # files that it made in this round, in the order of reading
         self._contents: dict[str, frozenset[str]] = {}
         self._texts: dict[str, str] = {}
@@ -151,7 +152,7 @@ class Effects:
                 )
             if write and call.name in ("open", "pathlib.Path.write_text", "pathlib.Path.write_bytes"):
                 self.own(text)
-        self.reads_secret = self.reads_secret or secret
+        self.reads_secret = self.reads_secret or (call.shown if secret else "")
         return secret
 
     def own(self, text: str) -> None:
@@ -241,7 +242,13 @@ class Effects:
         if handler is not None and (value := handler(self, call)) is not None:
             return value
         row = CALLS.get(plain) or self._of_client(call, free)
-        if row is None and (free or plain.partition(".")[0] in system.DATABASES) and "." in plain and (method := METHODS.get(call.attr)) and (not method[0] or method[0] in self.imports):
+        if (
+            row is None
+            and (free or plain.partition(".")[0] in system.DATABASES)
+            and "." in plain
+            and (method := METHODS.get(call.attr))
+            and (not method[0] or method[0] in self.imports)
+        ):
             row = method[1]
         if row is None and (package := PACKAGES.get(plain.partition(".")[0])) and "." in plain:
             row = package
@@ -251,7 +258,7 @@ class Effects:
             self.row(row, call)
             kind = "recorded" if row[0] == "code.input" else "secret" if row[0] in ("code.credential", "cloud.secrets") else ""
             if kind:
-                self.reads_secret = True
+                self.reads_secret = self.reads_secret or call.shown
                 return Value(hidden=True, names=(f"{call.name}()",), taints=call.taints | call.receiver.taints | {kind})
         return None
 
@@ -366,10 +373,10 @@ class Effects:
     def finish(self, tree: ast.Module) -> None:
         """Draws the conclusions that need the whole program."""
         if self.reads_secret and self.sends:
-            self.flag("exfiltration.sensitive", HIGH, "Reads secrets and sends data to the network.")
+            self.flag("exfiltration.sensitive", HIGH, "Reads secrets and sends data to the network.", None, f"{self.reads_secret}, {self.sends}")
         process = self.factors.get("code.process")
         if (self.connects or self.listens) and self.socket_used and process is not None and process.weight >= SERIOUS:
-            self.flag("code.reverse-shell", HIGH, "Connects programs of this machine to the network.")
+            self.flag("code.reverse-shell", HIGH, "Connects programs of this machine to the network.", None, process.excerpt)
         if self.reads_unknown or self.copies_unknown or self.executes:
             self._hunts(tree)
 

@@ -47,7 +47,7 @@ def requested(effects: Effects, call: Call) -> Value:
     if "files" in call.keywords and not (carried & {"secret", "environ", "roams"}):
         effects.flag("exfiltration.local", MEDIUM, "Sends local files to the network.", call)
     if method in _WRITES:
-        effects.sends = True
+        effects.sends = effects.sends or call.shown
     else:
         effects.flag("code.fetch", NOTE, "Fetches from the network.", call)
     _tried(effects, call, [*body, *[v for k, v in call.keywords.items() if k == "auth"]])
@@ -139,7 +139,7 @@ def _reach(effects: Effects, call: Call, host: Value, pair: Value) -> None:
 
 def sent(effects: Effects, call: Call) -> Value:
     """Data go out."""
-    effects.sends = True
+    effects.sends = effects.sends or call.shown
     if "socket.socket" in call.plain or "create_connection" in call.plain:
         effects.flag("code.connect", MEDIUM if effects.connects or call.attr == "sendto" else NOTE, "Sends data over a connection.", call)
     effects.leaving(call, call.taints - {"socket"})
@@ -198,7 +198,7 @@ def looked_up(effects: Effects, call: Call) -> Value:
 
 def mailed(effects: Effects, call: Call) -> Value:
     """A mail is sent."""
-    effects.sends = True
+    effects.sends = effects.sends or call.shown
     many = bool(call.loops) and call.loops[-1].times != 1
     effects.flag("message.send", SERIOUS if many else MEDIUM, "Sends mail to many." if many else "Sends mail.", call)
     effects.leaving(call, call.taints)
@@ -219,7 +219,7 @@ def uploaded(effects: Effects, call: Call) -> Value:
     """Files go to a server or a store."""
     given = call.argument(0, "Filename", "filename", "localpath", "local_path", "Body", "file", "cmd")
     data = call.argument(-1, "Body", "Data", "Message", "payload", "fp", "Fileobj", "document", "photo", "file", "content")
-    effects.sends = True
+    effects.sends = effects.sends or call.shown
     secret = effects.touch(given, call, write=False)
     taints = call.taints | ({"secret"} if secret else NONE)
     for text in given.texts():

@@ -334,7 +334,9 @@ def result(call: Call) -> Value:
         return Value(hidden=True, names=(f"{name}()",), taints=taints | {machine})
     if call.attr in _ENCRYPTS:
         return Value(hidden=True, names=(f"{name}()",), taints=taints | {"encrypted"})
-    kept = (f"{name}()",) if len(name) < MAX_NAME and not name.startswith("?") and name not in names.BUILTINS else ()
+    kept = (
+        (f"{name}()",) if len(name) < MAX_NAME and not name.startswith("?") and (name not in names.BUILTINS or name in ("globals", "locals")) else ()
+    )
     return Value(hidden=True, names=kept, taints=taints)
 
 

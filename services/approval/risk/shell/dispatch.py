@@ -99,7 +99,7 @@ def _path_of_program(walker: Walker, call: Invocation) -> None:
     if not path:
         return
     taints = walker.file_taint(path)
-    fetched = walker.state.unpacked_fetched and not path.startswith("/")
+    fetched = walker.state.files.is_unpacked(path)
     text = walker.file_text(path)
     if fetched or flows.FETCHED in taints or flows.ENCODED in taints:
         walker.flag(

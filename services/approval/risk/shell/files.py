@@ -25,6 +25,7 @@ class Files:
         self._inside: dict[str, frozenset[str]] = {}
         self._links: dict[str, str] = {}
         self._made: set[str] = set()
+        self._unpacked: set[str] = set()
 
     def real(self, path: str) -> str:
         """`path` with the links of this script followed; the path as it was given when none is on the way."""
@@ -94,6 +95,19 @@ class Files:
         path = f"/tmp/tmp.{len(self._made):06d}"
         self._made.add(path)
         return path
+
+    def unpack(self, folder: str) -> None:
+        """Remembers that an archive from the network was unpacked into a folder, the current one when it has no name."""
+        self._unpacked.add(paths.normalised(self.real(folder)) if folder else "")
+
+    def is_unpacked(self, path: str) -> bool:
+        """Whether a file may have come out of an archive from the network. The folder that a relative one is in is not known."""
+        if not self._unpacked:
+            return False
+        key = paths.normalised(self.real(path))
+        if not key.startswith(("/", "~")):
+            return key not in self._texts
+        return any(folder and (key == folder or key.startswith(f"{folder}/")) for folder in self._unpacked)
 
     def is_own(self, path: str) -> bool:
         """Whether a path is a temporary file or folder that this script made, or is below one: nobody else's work is in it."""

@@ -120,6 +120,15 @@ class Flow:
     present: bool = False
 
 
+def _joined(arg: str, taking: frozenset[str]) -> tuple[str, ...]:
+    """The option among joined short ones that takes a value, and the value if it is attached: `-so`, `-sofile`. Else nothing."""
+    if len(arg) > 2 and arg[0] == "-" and arg[1] != "-" and taking:
+        for position in range(1, len(arg)):
+            if f"-{arg[position]}" in taking:
+                return f"-{arg[position]}", arg[position + 1 :]
+    return ()
+
+
 @dataclass
 class Invocation:
     """A program with its resolved words. `name` is the lower-cased base name, aliases of the same program merged."""
@@ -167,7 +176,7 @@ class Invocation:
                 found.append(arg)
             elif arg == "--":
                 only = True
-            elif arg in taking:
+            elif arg in taking or _joined(arg, taking)[1:] == ("",):
                 skip = True
         return tuple(found)
 
@@ -190,7 +199,8 @@ class Invocation:
         return len(self.args) == 1 and last in ("--version", "-V")
 
     def values(self, *options: str) -> list[str]:
-        """The values given to any of these options, as `-o v`, `-ov`, `--opt v` or `--opt=v`."""
+        """The values given to any of these options, as `-o v`, `-ov`, `--opt v` or `--opt=v`, and `-so v` where `-o` is known."""
+        taking = VALUE_OPTIONS.get(self.name, NONE)
         found: list[str] = []
         for index, arg in enumerate(self.args):
             for option in options:
@@ -202,6 +212,8 @@ class Invocation:
                         found.append(arg[len(option) + 1 :])
                 elif len(option) == 2 and arg.startswith(option) and not arg.startswith("--"):
                     found.append(arg[2:].removeprefix("="))
+                elif option in taking and arg[:1] == "-" and (joined := _joined(arg, taking))[:1] == (option,):
+                    found += [joined[1]] if joined[1] else self.args[index + 1 : index + 2]
         return found
 
     @cached_property

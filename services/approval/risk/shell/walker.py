@@ -50,7 +50,6 @@ class State:
     """What a script has done so far, and the budget of work left."""
 
     files: Files = field(default_factory=Files)
-    unpacked_fetched: bool = False  # an archive from the network was unpacked: any file here may come from it
     defined: list[Function] = field(default_factory=list)  # functions that were not called yet
     called: set[Function] = field(default_factory=set)
     active: list[Function] = field(default_factory=list)  # functions whose bodies are being walked

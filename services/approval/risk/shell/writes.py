@@ -50,7 +50,7 @@ def follow(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
         return
     carried = (call.taints | read | call.stdin.taints) - {flows.REDIRECTED}
     if call.name in ("unzip", "tar", "7z", "cpio") and flows.FETCHED in carried:
-        walker.state.unpacked_fetched = True
+        walker.state.files.unpack("".join(call.values("-C", "--directory", "-d")[:1]))
     files = walker.state.files
     for each in _written(call, carried):
         path = each.path if call.name == "ln" else files.real(each.path)
@@ -169,7 +169,8 @@ def _archive(call: Invocation, rest: list[str]) -> Iterator[Written]:
     if call.name == "unzip":
         yield from (Written(path) for path in call.values("-d"))
     elif call.name in ("zip", "7z", "rar"):
-        target = rest[0] if call.name == "zip" else rest[1] if len(rest) > 1 and rest[0] in ("a", "u") else ""
+        names = rest if call.name == "zip" else rest[1:] if rest[:1] in (["a"], ["u"]) else []
+        target = names[0] if names else ""
         if target:
             yield Written(target)
             yield Written(f"{target}.zip", shown=False)

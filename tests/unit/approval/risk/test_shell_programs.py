@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.approval.risk import Command, Level, assess
+from services.approval.risk.shell.programs import HANDLERS
 from services.approval.risk.shell.programs.text_tools import sed_effects
+from services.approval.risk.shell.wrapper_table import WRAPPERS
 
 INSIDE = [
     ("git clone ext::sh%20-c%20x a", Level.HIGH),
@@ -167,3 +169,31 @@ def test_sed_scripts_are_read_as_sed_reads_them(script: str, effects: list[tuple
 @given(st.text(alphabet="sewrRWyabt/|\\{};\n 13$,!#gpI", max_size=80))
 def test_any_sed_script_is_read_to_its_end(script: str) -> None:
     assert all(kind in ("execute", "write", "read") for kind, _ in sed_effects(script))
+
+
+PROGRAMS = sorted(
+    {
+        *HANDLERS,
+        *WRAPPERS,
+        *"tar zip 7z gzip gunzip cp mv ln install dd tee tr xxd base64 openssl curl wget aws split cpio".split(),
+    }
+)
+PIECES = (
+    "-c -e -o -x -X -f -C -I{} -s -i -S -d -la -so --exec --args --eval --file= --checkpoint-action=exec=a -- - + ::: {} ; run exec shell "
+    "send-keys config foreach a b=1 /etc/shadow @x s/a/b/e {system(a)} $x $(b) <(c) h:/p s3://b/x"
+).split()
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    st.sampled_from(PROGRAMS),
+    st.lists(st.sampled_from([*PIECES, ""]), max_size=6),
+    st.sampled_from(["", "echo a | ", "cat f | "]),
+)
+def test_any_arguments_of_any_program_are_answered(program: str, arguments: list[str], before: str) -> None:
+    quoted = " ".join(f"'{each}'" if "{" in each or ";" in each or not each else each for each in arguments)
+    assert 0 <= assess(Command(script=f"{before}{program} {quoted}")).score <= 100
+
+
+def test_an_awk_program_of_many_commands_takes_bounded_work() -> None:
+    assert assess(Command(script="awk '" + "system(" * 9000 + "'")).level is not Level.LOW

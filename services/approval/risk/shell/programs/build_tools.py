@@ -46,7 +46,7 @@ def _make(walker: Walker, call: Invocation) -> None:
                 code.fed(walker, call)
     for name in [w.text for w in files] if files else [folder + name for name in _MAKEFILES]:
         text = walker.file_text(name)
-        if flows.FETCHED in walker.file_taint(name) or (walker.state.unpacked_fetched and text is None):
+        if flows.FETCHED in walker.file_taint(name) or walker.state.files.is_unpacked(name):
             code.flag_fetched(walker, call.excerpt)
         if text is not None:
             _makefile(walker, text)

@@ -77,11 +77,7 @@ def script_file(walker: Walker, call: Invocation, word: Word, language: str = "b
     text = walker.file_text(word.text)
     if word.text in _STDIN:
         fed(walker, call, language)
-    elif (
-        flows.FETCHED in taints
-        or word.text.startswith(_ADDRESS)
-        or (walker.state.unpacked_fetched and text is None and word.text[:1] not in ("/", "~"))
-    ):
+    elif flows.FETCHED in taints or word.text.startswith(_ADDRESS) or walker.state.files.is_unpacked(word.text):
         flag_fetched(walker, call.excerpt)
     elif flows.ENCODED in taints:
         flag_decoded(walker, call.excerpt)

@@ -20,6 +20,8 @@ MAX_ENTRIES = 500  # lines of one table of jobs
 
 def _crontab(walker: Walker, call: Invocation) -> None:
     texts = [call.stdin.text] if call.stdin.text is not None else []
+    if flows.FETCHED in call.stdin.taints:
+        code.flag_fetched(walker, call.excerpt)
     for file in call.positionals:
         if flows.FETCHED in walker.file_taint(file):
             code.flag_fetched(walker, call.excerpt)
@@ -36,8 +38,8 @@ def _crontab(walker: Walker, call: Invocation) -> None:
 
 
 def _at(walker: Walker, call: Invocation) -> None:
-    if call.stdin.text is not None:
-        walker.run_text(call.stdin.text)
+    if call.stdin.present and not call.flags & {"-l", "-r", "-d", "-c"}:
+        code.fed(walker, call)
     for file in call.values("-f"):
         if flows.FETCHED in walker.file_taint(file):
             code.flag_fetched(walker, call.excerpt)

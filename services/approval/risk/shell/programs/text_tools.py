@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from services.approval.risk.shell.words import Word
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
+
+MAX_AWK_CALLS = 100  # commands of one awk program that are read; each may take a few thousand steps
 
 # -- awk -----------------------------------------------------------------------------------------------------------
 
@@ -50,7 +53,10 @@ def _awk_program(walker: Walker, call: Invocation, program: str) -> None:
     if len(program) > 65536:
         walker.unreadable("too-large", f"An awk program of {len(program)} characters.", call.excerpt)
         return
-    for match in _AWK_CALL.finditer(program):
+    calls = list(itertools.islice(_AWK_CALL.finditer(program), MAX_AWK_CALLS + 1))
+    if len(calls) > MAX_AWK_CALLS:
+        walker.unreadable("too-many", f"An awk program with more than {MAX_AWK_CALLS} commands.", call.excerpt)
+    for match in calls[:MAX_AWK_CALLS]:
         _awk_started(walker, call, _awk_argument(program, match.end()))
     strings = [m for m in _AWK_TOKEN.finditer(program) if m.group(0)[0] == '"']
     for match in strings:
@@ -94,6 +100,8 @@ def _awk_argument(program: str, start: int) -> str:
 
 def _awk_started(walker: Walker, call: Invocation, command: str) -> None:
     if not command or command.startswith(HIDDEN):
+        if flows.FETCHED in call.stdin.taints:
+            code.flag_fetched(walker, call.excerpt)
         walker.flag("code.process", scoring.SERIOUS, "Starts programs that are named while it runs.", call.excerpt)
         return
     name = command.split(None, 1)[0].rpartition("/")[2] if command.strip() else ""

@@ -179,7 +179,8 @@ PROGRAMS = sorted(
     }
 )
 PIECES = (
-    "-c -e -o -x -X -f -C -I{} -s -i -S -d -la -so --exec --args --eval --file= --checkpoint-action=exec=a -- - + ::: {} ; run exec shell "
+    "-c -e -o -x -X -f -C -I{} -s -i -S -d -la -so --exec --args --eval --file= --checkpoint-action=exec=a "
+    "-- - + ::: {} ; run exec shell "
     "send-keys config foreach a b=1 /etc/shadow @x s/a/b/e {system(a)} $x $(b) <(c) h:/p s3://b/x"
 ).split()
 

@@ -14,6 +14,7 @@ from services.approval.api.risk import RiskServicer
 from services.approval.gate import Gate
 from services.approval.inbox import Inbox
 from services.approval.policies import Policies
+from services.approval.risk.rules import RuleBook
 from services.approval.settings import ApprovalSettings
 from services.approval.store.approvals import ApprovalStore
 from services.approval.store.decisions import DecisionLog
@@ -33,8 +34,15 @@ class Application:
     background: list[Callable[[], Awaitable[None]]]
 
 
-def build(settings: ApprovalSettings, redis: Redis, blocking: Redis) -> Application:
-    """Put the service together. `blocking` is a client of its own, for reads that wait."""
+def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: RuleBook | None = None) -> Application:
+    """Put the service together.
+
+    Args:
+        settings: of the service.
+        redis: a client.
+        blocking: a client of its own, for reads that wait.
+        rules: about commands, from `rule_packs`; None means the built-in ones.
+    """
     store = ApprovalStore(redis, settings.approval_shards)
     decisions = DecisionLog(
         redis,
@@ -50,6 +58,7 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis) -> Applicat
         decisions,
         times=settings.times(),
         environment=settings.environment,
+        rules=rules,
         max_body_bytes=max(settings.max_message_bytes - _HEADROOM_BYTES, settings.max_message_bytes // 2),
     )
     sweeper = Sweeper(
@@ -65,7 +74,7 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis) -> Applicat
             ),
             ServiceRegistration(policy_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(policies)),
             ServiceRegistration(
-                risk_pb2_grpc.add_RiskServiceServicer_to_server, RiskServicer(policies, settings.environment)
+                risk_pb2_grpc.add_RiskServiceServicer_to_server, RiskServicer(policies, settings.environment, rules)
             ),
         ],
         background=[sweeper.run, decisions.run_publisher, decisions.run_listener],

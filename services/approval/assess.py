@@ -17,6 +17,8 @@ They are looked for in this order and the first found counts. `agent`, `environm
 asks with `policy_environment` DEVELOPMENT: the environment of a row changes its assessment, never whose policy is
 asked.
 
+The rules in force are the built-in ones and the packs that HARNESS_RISK_RULE_PACKS names, as for the service.
+
 Each row gives one row: `{"id", "level", "score", "auto_approved", "factors": [...]}`. A row that cannot be read gives
 level UNKNOWN, `auto_approved` false and an `error`, and the rest goes on. One row is held in memory at a time.
 """
@@ -39,6 +41,9 @@ from services.approval import convert
 from services.approval.judge import judge
 from services.approval.lifecycle import Outcome
 from services.approval.policy import DEFAULTS
+from services.approval.risk.rules import RuleBook
+from services.approval.rule_packs import SETTING, rule_book
+from services.runtime.errors import ConfigurationError
 
 _SHELLS = frozenset({"bash", "sh", "shell"})
 _ENVIRONMENTS = ("development", "staging", "production")
@@ -103,10 +108,10 @@ def _enums(row: dict[str, Any]) -> dict[str, str]:
     return enums
 
 
-def answer_of(row: dict[str, Any]) -> dict[str, Any]:
+def answer_of(row: dict[str, Any], rules: RuleBook | None = None) -> dict[str, Any]:
     """Assess one row. Raises RowError."""
     item = item_of(row)
-    context = convert.context_of(item.context, "development")
+    context = convert.context_of(item.context, "development", rules)
     judged = judge(item.actions, context, DEFAULTS["development"], require_approval=item.require_approval)
     return {
         "id": row.get("id"),
@@ -128,7 +133,7 @@ def answer_of(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def answers(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+def answers(lines: Iterable[bytes], rules: RuleBook | None = None) -> Iterator[dict[str, Any]]:
     """Assess lines of JSON, one answer a line that is not blank, each before the next line is read."""
     for line in lines:
         if not line.strip():
@@ -138,7 +143,7 @@ def answers(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
             row = orjson.loads(line)
             if not isinstance(row, dict):
                 raise RowError("a row must be a JSON object")
-            yield answer_of(row)
+            yield answer_of(row, rules)
         except (RowError, orjson.JSONDecodeError) as error:
             row_id = row.get("id") if isinstance(row, dict) else None
             unknown: dict[str, Any] = {
@@ -151,20 +156,25 @@ def answers(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
             yield unknown | {"error": str(error)}
 
 
-def run(source: BinaryIO, sink: BinaryIO) -> None:
+def run(source: BinaryIO, sink: BinaryIO, rules: RuleBook | None = None) -> None:
     """Answer every row of `source` on `sink`, each as soon as it is known."""
-    for answer in answers(source):
+    for answer in answers(source, rules):
         sink.write(orjson.dumps(answer) + b"\n")
         sink.flush()
 
 
 def main(arguments: list[str]) -> int:
-    """Exit codes: 0 all rows answered, 2 the file cannot be read."""
+    """Exit codes: 0 all rows answered, 2 the file or a rule pack cannot be read."""
     if len(arguments) > 1 or (arguments and arguments[0] in ("-h", "--help")):
         print(__doc__, file=sys.stderr)
         return 2
     # Standard output is for answers only.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        rules = rule_book(os.environ.get(SETTING, ""))
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 2
     try:
         source = open(arguments[0], "rb") if arguments and arguments[0] != "-" else sys.stdin.buffer  # noqa: SIM115
     except OSError as error:
@@ -172,7 +182,7 @@ def main(arguments: list[str]) -> int:
         return 2
     with source:
         try:
-            run(source, sys.stdout.buffer)
+            run(source, sys.stdout.buffer, rules)
         except BrokenPipeError:
             # Whoever read the answers has left; there is nobody to tell.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,6 +10,7 @@ from harness.approval.v1 import approval_pb2, policy_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from services.approval import risk
 from services.approval.policy import Policy
+from services.approval.risk.rules import RuleBook
 
 # How much of one thing a preview shows; the whole is in the action.
 EXCERPT_CHARS = 4000
@@ -54,8 +55,10 @@ def type_number(name: str) -> action_pb2.ApprovalType.ValueType:
     return action_pb2.ApprovalType.ValueType(_TYPE_NUMBERS.get(name, action_pb2.APPROVAL_TYPE_UNSPECIFIED))
 
 
-def context_of(context: risk_pb2.ActionContext, default_environment: str) -> risk.Context:
-    """What the assessment looks at."""
+def context_of(
+    context: risk_pb2.ActionContext, default_environment: str, rules: RuleBook | None = None
+) -> risk.Context:
+    """What the assessment looks at. `rules` are those in force; None means the built-in ones."""
     return risk.Context(
         environment=environment_name(context.environment, default_environment),
         agent=context.agent,
@@ -63,6 +66,7 @@ def context_of(context: risk_pb2.ActionContext, default_environment: str) -> ris
         working_dir=context.working_directory,
         links=dict(context.links),
         agent_rating=_LEVELS_BACK.get(context.agent_rating),
+        rules=rules,
     )
 
 

@@ -14,6 +14,7 @@ from services.approval.judge import Judgement, judge
 from services.approval.lifecycle import Change, Outcome, Record, Times
 from services.approval.messages import approval_message, commit_of
 from services.approval.policies import Policies
+from services.approval.risk.rules import RuleBook
 from services.approval.store.approvals import ApprovalStore, Created, Draft
 from services.approval.store.decisions import DecisionLog
 from services.runtime.errors import Aborted, NotFound
@@ -58,6 +59,7 @@ class Gate:
         *,
         times: Times,
         environment: str,
+        rules: RuleBook | None = None,
         max_body_bytes: int,
     ) -> None:
         self._store = store
@@ -65,6 +67,7 @@ class Gate:
         self._decisions = decisions
         self._times = times
         self._environment = environment
+        self._rules = rules
         self._max_body_bytes = max_body_bytes
 
     async def request(self, items: Sequence[approval_pb2.ApprovalItem]) -> list[approval_pb2.RequestedApproval]:
@@ -75,7 +78,7 @@ class Gate:
         def take_all() -> list[_Taken]:
             taken = []
             for item, name in zip(items, names, strict=True):
-                context = convert.context_of(item.context, name)
+                context = convert.context_of(item.context, name, self._rules)
                 judgement = judge(item.actions, context, policies[name], require_approval=item.require_approval)
                 taken.append(_take(item, judgement))
             return taken

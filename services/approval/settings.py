@@ -9,7 +9,7 @@ from services.runtime.settings import ServiceSettings
 
 
 class ApprovalSettings(ServiceSettings):
-    """`HARNESS_APPROVAL_*`. Durations are seconds unless the name says otherwise."""
+    """`HARNESS_APPROVAL_*`, `HARNESS_RISK_*`. Durations are seconds unless the name says otherwise."""
 
     listen: str = Field("127.0.0.1:50052", description="host:port or unix:/path; port 0 takes a free one")
     approval_shards: int = Field(
@@ -28,6 +28,10 @@ class ApprovalSettings(ServiceSettings):
     )
     approval_decisions_kept: int = Field(
         100_000, ge=100, description="about how many decisions a watcher can fall behind and still resume"
+    )
+
+    risk_rule_packs: str = Field(
+        "", description="rule packs beside the built-in ones: folders and files, separated by ':' (docs/risk-rules.md)"
     )
 
     def times(self) -> Times:

@@ -11,6 +11,7 @@ from harness.approval.v1 import risk_pb2, risk_pb2_grpc
 from services.approval import convert
 from services.approval.judge import judge
 from services.approval.policies import Policies
+from services.approval.risk.rules import RuleBook
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -19,11 +20,12 @@ _BIG_BYTES = 64 * 1024
 
 
 class RiskServicer(risk_pb2_grpc.RiskServiceServicer):
-    """Judges actions, and stores nothing. `environment` is for items that name none."""
+    """Judges actions, and stores nothing. `environment` is for items that name none, `rules` are those in force."""
 
-    def __init__(self, policies: Policies, environment: str) -> None:
+    def __init__(self, policies: Policies, environment: str, rules: RuleBook | None = None) -> None:
         self._policies = policies
         self._environment = environment
+        self._rules = rules
 
     async def AssessActions(
         self, request: risk_pb2.AssessActionsRequest, context: Context
@@ -38,7 +40,7 @@ class RiskServicer(risk_pb2_grpc.RiskServiceServicer):
             for item, environment, policy in zip(request.items, assessed_in, decided_in, strict=True):
                 judged = judge(
                     item.actions,
-                    convert.context_of(item.context, environment),
+                    convert.context_of(item.context, environment, self._rules),
                     policies[policy],
                     require_approval=item.require_approval,
                 )

@@ -23,6 +23,7 @@ from harness.approval.v1 import (
 )
 from harness.common.v1 import action_pb2
 from services.approval.app import build
+from services.approval.rule_packs import rule_book
 from services.approval.settings import ApprovalSettings
 from services.runtime.redis import connect, readiness
 from services.runtime.server import Server
@@ -171,7 +172,7 @@ async def running(redis_server: RedisServer, **settings: Any) -> AsyncIterator[A
     )
     redis = connect(configured.redis_url, client_name="approval")
     blocking = connect(configured.redis_url, client_name="approval-watch", blocking=True)
-    app = build(configured, redis, blocking)
+    app = build(configured, redis, blocking, rule_book(configured.risk_rule_packs))
     server = Server(
         configured, name="approval", services=app.services, background=app.background, ready=readiness(redis)
     )

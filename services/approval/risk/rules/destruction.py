@@ -45,8 +45,8 @@ def _rm(walker: Walker, call: Invocation) -> None:
         return
     weight, message = (SERIOUS, "Removes folders with everything in them.") if recursive else (MEDIUM, "Removes files.")
     for target in targets:
-        clean = paths.normalised(target, walker.cwd if target in ("*", ".", "./*", "..", "../*") and walker.cwd in ("/", "") else "")
-        if (recursive and (paths.is_root(target) or clean in ("/*", "/"))) or "--no-preserve-root" in flags:
+        here = walker.moved or (walker.cwd if walker.cwd == "/" else "")
+        if (recursive and (paths.is_root(target) or paths.is_root(paths.normalised(target, here)))) or "--no-preserve-root" in flags:
             weight, message = CRITICAL, "Removes the system or a person's files."
             break
         hidden = target.startswith(HIDDEN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Callable
 
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
@@ -19,7 +20,8 @@ _PROGRAM_FOLDERS = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/u
 class Files:
     """The files of one assessment, by normalised path with links followed."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Callable[[], str]) -> None:
+        self._folder = folder
         self._taints: dict[str, frozenset[str]] = {}
         self._texts: dict[str, str] = {}
         self._inside: dict[str, frozenset[str]] = {}
@@ -31,7 +33,7 @@ class Files:
         """`path` with the links of this script followed; the path as it was given when none is on the way."""
         if not self._links:
             return path
-        current = paths.normalised(path)
+        start = current = self._named(path)
         for _ in range(MAX_HOPS):
             head, tail = current, ""
             while head not in self._links and "/" in head.rstrip("/"):
@@ -42,7 +44,10 @@ class Files:
             current = paths.normalised(self._links[head] + tail)
         else:
             return path
-        return current if current != paths.normalised(path) else path
+        if current == start:
+            return path
+        folder = self._folder()
+        return posixpath.relpath(current, folder) if folder and current[0] not in "/~" and folder[0] not in "/~" else current
 
     def write(self, path: str, taints: frozenset[str], text: str | None, *, append: bool = False) -> None:
         """Remembers what a file holds after something was written to it."""
@@ -68,8 +73,8 @@ class Files:
             return
         if not target.startswith(("/", "~")):
             target = posixpath.join(posixpath.dirname(name), target)
-        if paths.normalised(name) != paths.normalised(target):
-            self._links[paths.normalised(name)] = paths.normalised(target)
+        if self._named(name) != self._named(target):
+            self._links[self._named(name)] = self._named(target)
 
     def taints(self, path: str) -> frozenset[str]:
         """Where the content of a file, or of the files in a folder, came from."""
@@ -98,13 +103,13 @@ class Files:
 
     def unpack(self, folder: str) -> None:
         """Remembers that an archive from the network was unpacked into a folder, the current one when it has no name."""
-        self._unpacked.add(paths.normalised(self.real(folder)) if folder else "")
+        self._unpacked.add(self._named(self.real(folder)) if folder else "")
 
     def is_unpacked(self, path: str) -> bool:
         """Whether a file may have come out of an archive from the network. The folder that a relative one is in is not known."""
         if not self._unpacked:
             return False
-        key = paths.normalised(self.real(path))
+        key = self._named(self.real(path))
         if not key.startswith(("/", "~")):
             return key not in self._texts
         return any(folder and (key == folder or key.startswith(f"{folder}/")) for folder in self._unpacked)
@@ -113,10 +118,14 @@ class Files:
         """Whether a path is a temporary file or folder that this script made, or is below one: nobody else's work is in it."""
         if not self._made or HIDDEN in path:
             return False
-        key = paths.normalised(self.real(path))
+        key = self._named(self.real(path))
         return key in self._made or key[:15] in self._made
 
     def _key(self, path: str) -> str:
         if HIDDEN in path and len(path.replace(HIDDEN, "")) < LEAST_KNOWN:
             return ""
-        return paths.normalised(self.real(path))
+        return self._named(self.real(path))
+
+    def _named(self, path: str) -> str:
+        """The path from where the script starts, whatever folder it is in now."""
+        return paths.normalised(path, self._folder())

@@ -96,6 +96,7 @@ def scan_reads(walker: Walker, call: Invocation) -> frozenset[str]:
     taints: frozenset[str] = frozenset()
     skip_pattern = call.name in _PATTERN_FIRST and call.flags.isdisjoint({"-e", "-f", "--regexp"})
     files = walker.state.files
+    moved = bool(walker.moved)
     for arg in [*call.args, *_names_read(walker, call)]:
         if skip_pattern and not arg.startswith("-"):
             skip_pattern = False
@@ -108,7 +109,7 @@ def scan_reads(walker: Walker, call: Invocation) -> frozenset[str]:
         taints |= files.taints(text)
         if call.name in _COLLECTORS and (text.rstrip("/*.") or "/").lower() in _EVERYTHING:
             taints |= {SENSITIVE}
-        if "/" in text or "." in text or "~" in text or "id_" in text or "authorized_keys" in text or "\\" in text:
+        if moved or "/" in text or "." in text or "~" in text or "id_" in text or "authorized_keys" in text or "\\" in text:
             taints |= _named(walker, call, text, arg)
     return taints
 

@@ -40,6 +40,7 @@ _KEYWORDS = frozenset(
     "if then elif else fi for in do done while until case esac select function time coproc export declare local readonly typeset unset".split()
 )
 
+FOLDER = " folder"  # the name under which the working directory is kept; no variable of a script can have it
 _RESERVED = frozenset("} if then else elif fi case esac for while until do done in function select".split())
 
 Dispatch = Callable[["Walker", list[Word], Flow], Flow]
@@ -49,7 +50,7 @@ Dispatch = Callable[["Walker", list[Word], Flow], Flow]
 class State:
     """What a script has done so far, and the budget of work left."""
 
-    files: Files = field(default_factory=Files)
+    files: Files
     defined: list[Function] = field(default_factory=list)  # functions that were not called yet
     called: set[Function] = field(default_factory=set)
     active: list[Function] = field(default_factory=list)  # functions whose bodies are being walked
@@ -69,16 +70,32 @@ class Walker:
 
     def __init__(self, context: Context, dispatch: Dispatch, cwd: str = "") -> None:
         self.context = context
-        self.cwd = cwd or context.working_dir
+        self._cwd = cwd or context.working_dir
         self._place = paths.place_of(context)
         self.factors: list[Factor] = []
-        self.state = State()
+        self.state = State(Files(lambda: self.moved))
         self.scope = Scope()
         self.privileged = False
         self.resolver = Resolver(self._lookup, self.assign, self._substitute)
         self._dispatch = dispatch
         self._shown = b""  # the text that spans refer to
         self._depth = 0
+
+    @property
+    def moved(self) -> str:
+        """Where `cd` went, from the directory in which the script starts; empty for nowhere, or for a place that is not known."""
+        known = self.scope.variables.get(FOLDER)
+        return known.text if known is not None and HIDDEN not in known.text else ""
+
+    @property
+    def cwd(self) -> str:
+        """The working directory at this point of the script; the one that was given while no other is known."""
+        moved = self.moved
+        return paths.normalised(moved, self._cwd) if moved else self._cwd
+
+    def move(self, folder: str) -> None:
+        """What `cd` does; an empty or hidden folder is one that is not known."""
+        self.scope.put(FOLDER, Value(paths.normalised(folder, self.moved) if folder and HIDDEN not in folder else HIDDEN))
 
     @property
     def place(self) -> paths.Place:

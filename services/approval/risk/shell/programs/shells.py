@@ -139,6 +139,12 @@ def _printf(walker: Walker, call: Invocation) -> None:
         walker.assign(call.args[1], Value(printed, call.taints) if printed is not None else Value(taints=call.taints))
 
 
+def _cd(walker: Walker, call: Invocation) -> None:
+    """`cd DIR`, `pushd DIR`; where `cd -`, `popd` and a bare `pushd` go is not followed."""
+    operand = next((w.text for w in call.words if w.text == "-" or not w.text.startswith("-")), "~" if call.name == "cd" else "")
+    walker.move("" if operand == "-" or operand.startswith("+") else operand)
+
+
 def _command_file(walker: Walker, call: Invocation) -> None:
     """cmd.exe: `cmd /c TEXT`."""
     for index, word in enumerate(call.words):
@@ -158,5 +164,9 @@ HANDLERS = {
     "mapfile": _read,
     "readarray": _read,
     "printf": _printf,
+    "cd": _cd,
+    "chdir": _cd,
+    "pushd": _cd,
+    "popd": _cd,
     "cmd": _command_file,
 }

@@ -32,6 +32,7 @@ ENDS = {False: r"(?:[^0-9A-Za-z_]|$)", True: r"""(?:[\x60'"\s;,&|(){}<>\[\]]|\\[
 
 LEFT_OUT = {
     "private-key": "a rule of ours, which masks up to the end of the block, and a block that was cut",
+    "kubernetes-secret-yaml": "a rule of ours, which finds every value and not only the first",
     "jwt": "a rule of ours, for which it need not be in quotes",
     "pkcs12-file": "a rule about the names of files",
     # What they find is shown to everybody who uses the service.

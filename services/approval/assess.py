@@ -44,6 +44,7 @@ from services.approval.policy import DEFAULTS
 from services.approval.risk.rules import RuleBook
 from services.approval.rule_packs import SETTING, rule_book
 from services.runtime.errors import ConfigurationError
+from services.runtime.redaction import redact
 
 _SHELLS = frozenset({"bash", "sh", "shell"})
 _ENVIRONMENTS = ("development", "staging", "production")
@@ -153,7 +154,7 @@ def answers(lines: Iterable[bytes], rules: RuleBook | None = None) -> Iterator[d
                 "auto_approved": False,
                 "factors": [],
             }
-            yield unknown | {"error": str(error)}
+            yield unknown | {"error": redact(str(error))}
 
 
 def run(source: BinaryIO, sink: BinaryIO, rules: RuleBook | None = None) -> None:

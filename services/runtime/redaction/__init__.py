@@ -7,13 +7,11 @@ linear in it. What cannot be found here: a secret that is encoded, split over se
 
 from __future__ import annotations
 
-from services.runtime.redaction.literals import EXAMPLES
 from services.runtime.redaction.mask import MASK, redact, redact_all, redact_named, redact_value
 from services.runtime.redaction.personal import MANY_PEOPLE, People
 from services.runtime.redaction.search import Secret, find
 
 __all__ = [
-    "EXAMPLES",
     "MANY_PEOPLE",
     "MASK",
     "People",

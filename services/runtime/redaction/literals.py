@@ -18,12 +18,11 @@ _NAMES_IN_CAMEL_CASE = r"(?-i:[a-z0-9](?:Password|Passphrase|Secret|Token|ApiKey
 _NAME_HINTS = ("passw", "passphrase", "pwd", "secret", "token", "key", "credential")
 
 _NAMED_SECRETS = frozenset(
-    "password passwd passphrase pwd pgpassword mysql_pwd redis_password secret client_secret secret_key private_key access_key "
-    "secret_access_key api_key apikey auth_token access_token refresh_token id_token session_token bearer_token token pin cvv cvc "
-    "x_api_key x_auth_token x_amz_security_token private_token x_vault_token x_github_token job_token".split()
+    "password passwd passphrase pwd pgpassword client_secret secret_key private_key access_key secret_access_key api_key apikey "
+    "auth_token access_token refresh_token session_token bearer_token private_token job_token x_auth_token x_vault_token".split()
 )
-_ENDINGS = ("_password", "_passwd", "_passphrase", "_pwd", "_secret", "_secret_key", "_api_key", "_access_key", "_private_key")
-_TOKEN_ENDINGS = ("_token", "token", "_credential", "_credentials", "_key")
+_ENDINGS = ("_password", "_passwd", "_passphrase", "_pwd", "_client_secret", "_secret_key", "_api_key", "_access_key", "_private_key")
+_TOKEN_ENDINGS = ("token", "secret", "_credential", "_credentials", "_key")
 
 
 def names_a_secret(name: str) -> bool:
@@ -61,6 +60,7 @@ class PrivateKeyBlock:
     id: str = "private-key"
     message: str = "Contains a private key."
     keywords: tuple[str, ...] = ("-----begin",)
+    plain: bool = False
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where the blocks are. Linear: the text is gone through once for beginnings and once for ends."""
@@ -94,6 +94,44 @@ _REST_CHARS = 20_000
 def _rest_of_body(text: str, body: int) -> int:
     found = _KEY_REST.match(text[body : body + _REST_CHARS])
     return found.end() if found else 0
+
+
+@dataclass(frozen=True)
+class SecretManifest:
+    """The values of a Kubernetes Secret in YAML: all of them, where a pattern would find the first."""
+
+    id: str = "kubernetes-secret"
+    message: str = "Contains the values of a Kubernetes Secret."
+    keywords: tuple[str, ...] = ("stringdata:", "data:")
+    plain: bool = False
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where the values are: what is indented more than the key that they are under, to the end of each line."""
+        if not _SECRET_KIND.search(text):
+            return
+        at, depth = 0, -1
+        for line in text.split("\n"):
+            indent = len(line) - len(line.lstrip())
+            if _DATA_KEY.fullmatch(line):
+                depth = indent
+            elif line.strip() and indent <= depth:
+                depth = -1
+            elif depth >= 0 and (value := _value_in(line)) and not is_reference(value):
+                start = at + line.rindex(value)
+                yield start, start + len(value)
+            at += len(line) + 1
+
+
+_SECRET_KIND = patterns.compile(r"(?m)^\s*(?:- )?kind:\s*[\"']?Secret[\"']?\s*$")
+_DATA_KEY = patterns.compile(r"\s*(?:data|stringData):\s*")
+_ENTRY = patterns.compile(r"\s*[\"']?[\w.-]+[\"']?:(?:\s+(.*))?")
+
+
+def _value_in(line: str) -> str:
+    """The value in a line of a mapping, or of a block under one of its keys; empty if it has none."""
+    entry = _ENTRY.fullmatch(line)
+    value = (line if entry is None else entry.groups()[0] or "").strip().strip("\"'")
+    return "" if value[:1] in ("|", ">", "#", "") else value
 
 
 # Tried before the tokens of issuers: they know better where a secret begins and ends.
@@ -147,6 +185,33 @@ LAST: tuple[Rule, ...] = (
         r"(?:\"([^\"\s]{8,200})\"|'([^'\s]{8,200})'|([^\s\"'`,;&(){}<>$\[\]]{8,200})(?:[\s\"'`,;&)}\]<>]|$))",
         accepts=looks_random,
     ),
+    PatternRule(
+        "environment",
+        "Contains a literal password.",
+        ("passw", "passphrase", "pwd"),
+        r"(?:^|[\s\"'])[A-Z0-9_]{0,60}(?:PASSWORD|PASSWD|PASSPHRASE|_PWD)=[\"']?([^\s\"'`;|&<>(){}]{4,200})",
+        accepts=_is_password,
+        plain=True,
+    ),
+    PatternRule(
+        "command-password",
+        "Contains a password on a command line.",
+        ("mysql", "mariadb", "sshpass", "login", "redis-cli", "ldap", "--pass", "-passin", "-passout"),
+        r"(?:\b(?:mysql(?:dump|admin)?|mariadb(?:-dump)?)\b[^\n;|&]{0,300}?\s-p|\bsshpass\s+-p\s{0,3}"
+        r"|\b(?:docker|podman|buildah|skopeo|nerdctl|oras|registry|az|oc)\s+login\b[^\n;|&]{0,300}?\s(?:-p|--password)[ =]"
+        r"|\bredis-cli\b[^\n;|&]{0,300}?\s(?:-a|--pass)\s+|\bldap(?:search|modify|add|delete|passwd)\b[^\n;|&]{0,300}?\s-w\s+"
+        r"|\s--[a-z-]{0,30}pass(?:word|wd|phrase)?=|\s-pass(?:in|out)\s+[\"']?pass:)[\"']?([^\s\"'`;|&<>(){}$-][^\s\"'`;|&<>(){}]{2,200})",
+        accepts=_is_password,
+        plain=True,
+    ),
+    PatternRule(
+        "netrc",
+        "Contains a password for a machine.",
+        ("login",),
+        r"\blogin\s+[^\s]{1,100}\s+password\s+([^\s]{3,200})",
+        accepts=_is_password,
+    ),
+    SecretManifest(),
     PatternRule(
         "option",
         "Contains a literal credential.",

@@ -27,6 +27,11 @@ class Rule(Protocol):
     def message(self) -> str: ...
     @property
     def keywords(self) -> tuple[str, ...]: ...
+    @property
+    def plain(self) -> bool:
+        """Whether its values may be plain words: masked all the same, but only what looks random is surely a secret."""
+        ...
+
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where the secrets are in a text, in characters, in their order."""
         ...
@@ -70,6 +75,7 @@ class PatternRule:
     except_match: tuple[str, ...] = ()
     except_line: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    plain: bool = False
 
     @cached_property
     def _compiled(self) -> patterns.Pattern:
@@ -85,11 +91,15 @@ class PatternRule:
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where the secrets are in a text, in characters, in their order."""
+        stop = 0
         for match in self._compiled.finditer(text):
+            if match.start() < stop:  # inside of the run of letters that the one before went on with
+                continue
             group = self.group or next((i for i, found in enumerate(match.groups(), 1) if found), 0)
             start, end = match.span(group)
             if start < end and self._counts(text[start:end], match, text):
-                yield start, end_of_token(text, end)
+                stop = end_of_token(text, end)
+                yield start, stop
 
     def _counts(self, value: str, match: patterns.Match, text: str) -> bool:
         if not self.accepts(value) or (self.min_entropy and entropy(value) <= self.min_entropy):

@@ -9,6 +9,7 @@ from functools import lru_cache
 from services.runtime import patterns
 from services.runtime.redaction import gitleaks, literals, personal
 from services.runtime.redaction.rule import Rule
+from services.runtime.redaction.values import looks_random
 
 # A text with more secrets than this is a dump of them: it is masked as a whole, instead of in thousands of pieces.
 MAX_FOUND = 2000
@@ -16,11 +17,15 @@ MAX_FOUND = 2000
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Something to be masked: `kind` is the id of a rule, or card, iban or ssn; the range is in characters, half open."""
+    """Something to be masked: `kind` is the id of a rule, or card, iban or ssn; the range is in characters, half open.
+
+    `sure` is false for a plain word in the place of a password, as in examples and tests: it is masked, and gives little away.
+    """
 
     kind: str
     message: str
     personal: bool
+    sure: bool
     start: int
     end: int
 
@@ -64,13 +69,15 @@ def find(text: str) -> list[Secret]:
     for rule in _rules().for_text(text):
         for start, end in rule.spans(text):
             if taken.add(start, end):
-                found.append(Secret(rule.id, rule.message, False, start, end))
+                value = text[start:end]
+                sure = value.lower() not in literals.EXAMPLES and (not rule.plain or looks_random(value))
+                found.append(Secret(rule.id, rule.message, False, sure, start, end))
             if len(found) > MAX_FOUND:
                 break
     if _has_digits(text):
         for kind, start, end in personal.find(text):
             if taken.add(start, end):
-                found.append(Secret(kind, personal.MESSAGES[kind], True, start, end))
+                found.append(Secret(kind, personal.MESSAGES[kind], True, True, start, end))
             if len(found) > MAX_FOUND:
                 break
     return sorted(found, key=lambda secret: secret.start)

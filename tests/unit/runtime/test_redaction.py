@@ -66,6 +66,49 @@ def test_a_secret_is_masked_wherever_it_stands(name: str, around: str) -> None:
     assert redact(around.format(secret)) == around.format(MASK)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("mysql -u root -phunter app", f"mysql -u root -p{MASK} app"),
+        ("mysqldump --password=hunter app", f"mysqldump --password={MASK} app"),
+        ("sshpass -p 'hunter' ssh host", f"sshpass -p '{MASK}' ssh host"),
+        ("docker login -u me -p hunter registry.example", f"docker login -u me -p {MASK} registry.example"),
+        ("redis-cli -h db -a hunter ping", f"redis-cli -h db -a {MASK} ping"),
+        ("openssl rsa -passin pass:hunter -in k", f"openssl rsa -passin pass:{MASK} -in k"),
+        ("PGPASSWORD=hunter psql app", f"PGPASSWORD={MASK} psql app"),
+        ("docker run -e MYSQL_ROOT_PASSWORD=hunter mysql", f"docker run -e MYSQL_ROOT_PASSWORD={MASK} mysql"),
+        ("machine h login me password hunter", f"machine h login me password {MASK}"),
+    ],
+)
+def test_a_plain_word_in_the_place_of_a_password_is_masked(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
+def test_every_value_of_a_secret_of_kubernetes_is_masked() -> None:
+    manifest = """\
+apiVersion: v1
+kind: Secret
+metadata:
+  name: app
+data:
+  user: YWRtaW4=
+  pass: "aHVudGVyMg=="
+  ref: ${PASS}
+stringData:
+  config.yaml: |
+    port: 5432
+    word: correct horse
+type: Opaque
+"""
+    shown = redact(manifest)
+    for value in ("YWRtaW4=", "aHVudGVyMg==", "correct horse"):
+        assert value not in shown
+    assert shown.splitlines()[:6] == [*manifest.splitlines()[:5], f"  user: {MASK}"]
+    assert "ref: ${PASS}" in shown
+    assert "type: Opaque" in shown
+    assert redact(manifest.replace("Secret", "ConfigMap")) == manifest.replace("Secret", "ConfigMap")
+
+
 def test_only_the_secret_is_masked() -> None:
     assert redact(f"echo {SECRETS['github']} | wc -c") == f"echo {MASK} | wc -c"
     assert redact(f"cat <<E > k\n{PEM}\nE\nchmod 600 k") == f"cat <<E > k\n{MASK}\nE\nchmod 600 k"
@@ -119,6 +162,9 @@ def test_a_value_with_a_telling_name_is_masked(text: str) -> None:
         "GB00WEST12345698765432",
         'version 1.2.3-rc4+build5, etag W/"0815"',
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me",
+        "mysql -u root -p app; mysql -P 3306 --protocol=tcp; psql --no-password app",
+        "docker run -p 8080:80 web; docker login --password-stdin",
+        "export DB_PASSWORD=$(cat /run/secrets/db); PGPASSWORD=$PW psql; DB_PASSWORD=/run/secrets/pw",
         "npm ci && npm run build -- --mode=production",
     ],
 )
@@ -227,6 +273,12 @@ def test_words_around_a_secret_do_not_save_it(secret: str, before: str, after: s
     "unit",
     [
         *("a", "key=", "token=a1B2c3D4e5F6\n", "-----BEGIN RSA PRIVATE KEY-----\n", f"{PEM[:90]}\n", "4111-", "://a:b"),
+        *(
+            "ghp_" + made_up(36),
+            "FLWSECK_TEST-" + made_up(12, "abcdefgh0123"),
+            "x: y\n",
+            "kind: Secret\ndata:\n  a: b1c2d3\n",
+        ),
         *("eyJa.", 'curl -H "Authorization: \n', "é password=a1B2c3D4 ", "[secret]", "kind: secret data: "),
         *("GB82WEST1234", "a@b.c ", "415-555-0100 "),
     ],

@@ -182,6 +182,14 @@ def test_what_another_service_says_can_be_said_again() -> None:
     assert (bare.code, bare.reason) == (grpc.StatusCode.INTERNAL, "RPC_UNKNOWN")
 
 
+def test_what_callers_are_told_has_no_secret() -> None:
+    token = "ghp_q8Zr4vB1xWm2Kd9Tf6Ys3Hn7Lc5Pj0Ga1E2U"
+    violations = [(f'actions[0].command.env["{token}"]', f"{token} is too long")]
+    status = to_status(InvalidArgument("R", f"no {token}", violations=violations, fact=token), "r-1")
+    assert token.encode() not in status.SerializeToString()
+    assert status.message == f"no {REDACTED}"
+
+
 def test_every_error_has_its_own_code() -> None:
     kinds = HarnessError.__subclasses__()
     assert len({kind.code for kind in kinds}) == len(kinds)
@@ -200,12 +208,14 @@ def test_secrets_do_not_reach_the_log() -> None:
             "note": "with eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln inside",
             "url": "redis://user:hunter2@host/0",
             "plain": "nothing",
+            "facts": {"key": ["ghp_q8Zr4vB1xWm2Kd9Tf6Ys3Hn7Lc5Pj0Ga1E2U", 1]},
         },
     )
     assert event["authorization"] == event["redis_password"] == REDACTED
     assert event["note"] == f"with {REDACTED} inside"
     assert event["url"] == f"redis://user:{REDACTED}@host/0"
     assert event["plain"] == "nothing"
+    assert event["facts"] == {"key": [REDACTED, 1]}
 
 
 def test_logs_are_json_lines(capsys: pytest.CaptureFixture[str]) -> None:

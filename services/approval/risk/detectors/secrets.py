@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.approval.risk import scoring
 from services.approval.risk.model import Factor, Span
-from services.runtime.redaction import EXAMPLES, MANY_PEOPLE, MASK, People, find, redact
+from services.runtime.redaction import MANY_PEOPLE, MASK, People, find, redact
 
 __all__ = ["MASK", "People", "detect", "lists", "redact"]
 
@@ -16,7 +16,7 @@ def detect(text: str) -> list[Factor]:
     """One factor for every kind of secret and of personal data in `text`."""
     found: dict[str, Factor] = {}
     for secret in find(text):
-        if secret.kind in found or text[secret.start : secret.end].lower() in EXAMPLES:
+        if secret.kind in found or not secret.sure:
             continue
         category, weight, safer = (
             ("pii", scoring.MEDIUM, "Work with made-up numbers, or with references to the records.")

@@ -108,6 +108,6 @@ def test_a_dump_of_a_table_is_a_list_of_people() -> None:
 
 def test_a_password_that_everybody_knows_asks_nobody() -> None:
     assert secrets.detect("psql postgres://postgres:postgres@localhost/app_test") == []
-    assert (
-        secrets.redact("psql postgres://postgres:postgres@localhost") == "psql postgres://postgres:[secret]@localhost"
-    )
+    assert secrets.detect("docker run -e POSTGRES_PASSWORD=mysecretpassword -d postgres") == []
+    for text in ("postgres://postgres:postgres@localhost", "POSTGRES_PASSWORD=mysecretpassword"):
+        assert secrets.MASK in secrets.redact(text)

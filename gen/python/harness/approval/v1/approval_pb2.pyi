@@ -101,12 +101,15 @@ class Approval(_message.Message):
     requester: _builtins.str
     """The human on whose behalf the actions would run."""
     digest: _builtins.str
+    """Of the actions as they were asked for: where something is masked, the digest of what is shown is another one."""
     reason: _builtins.str
     """Why it is wanted, in the agent's words."""
     policy_reason: _builtins.str
     """Why the policy asked, passed or denied."""
     @_builtins.property
-    def actions(self) -> _containers.RepeatedCompositeFieldContainer[_action_pb2.Action]: ...
+    def actions(self) -> _containers.RepeatedCompositeFieldContainer[_action_pb2.Action]:
+        """As asked for, but with `[secret]` for each secret and each number of a card or an account in them."""
+
     @_builtins.property
     def context(self) -> _risk_pb2.ActionContext: ...
     @_builtins.property

@@ -347,7 +347,7 @@ class Event(_message.Message):
     def time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def data(self) -> _struct_pb2.Struct:
-        """What else the event says."""
+        """What else the event says, with `[secret]` for each secret in it."""
 
     def __init__(
         self,

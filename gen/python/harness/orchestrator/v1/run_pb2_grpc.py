@@ -85,7 +85,8 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRun(self, request, context):
-        """GetRun returns one run with its steps. NOT_FOUND if there is none the caller may see.
+        """GetRun returns one run with its steps. NOT_FOUND if there is none the caller may see. Secrets are masked for all but
+        the run's owner.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

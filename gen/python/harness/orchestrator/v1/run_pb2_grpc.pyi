@@ -21,7 +21,9 @@ class RunServiceStub:
     FAILED_PRECONDITION if the task has a run that has not ended, or its project is archived.
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_run_pb2.GetRunRequest, _run_pb2.GetRunResponse]
-    """GetRun returns one run with its steps. NOT_FOUND if there is none the caller may see."""
+    """GetRun returns one run with its steps. NOT_FOUND if there is none the caller may see. Secrets are masked for all but
+    the run's owner.
+    """
     ListRuns: _aio.UnaryUnaryMultiCallable[_run_pb2.ListRunsRequest, _run_pb2.ListRunsResponse]
     """ListRuns returns the caller's runs, newest first; an admin sees all. NOT_FOUND if the project or task named is not there."""
     CancelRun: _aio.UnaryUnaryMultiCallable[_run_pb2.CancelRunRequest, _run_pb2.CancelRunResponse]
@@ -56,7 +58,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_pb2.GetRunRequest,
         context: _aio.ServicerContext[_run_pb2.GetRunRequest, _abc.Awaitable[_run_pb2.GetRunResponse]],
     ) -> _abc.Awaitable[_run_pb2.GetRunResponse]:
-        """GetRun returns one run with its steps. NOT_FOUND if there is none the caller may see."""
+        """GetRun returns one run with its steps. NOT_FOUND if there is none the caller may see. Secrets are masked for all but
+        the run's owner.
+        """
 
     @_abc_1.abstractmethod
     def ListRuns(

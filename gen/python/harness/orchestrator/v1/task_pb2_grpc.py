@@ -66,7 +66,8 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTask(self, request, context):
-        """GetTask returns one task with its plan. NOT_FOUND if there is none the caller may see.
+        """GetTask returns one task with its plan. NOT_FOUND if there is none the caller may see. Secrets are masked for all but
+        the task's owner.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -22,7 +22,9 @@ class TaskServiceStub:
     task is stored. A repeated request_id returns the first result. An archived project is FAILED_PRECONDITION.
     """
     GetTask: _aio.UnaryUnaryMultiCallable[_task_pb2.GetTaskRequest, _task_pb2.GetTaskResponse]
-    """GetTask returns one task with its plan. NOT_FOUND if there is none the caller may see."""
+    """GetTask returns one task with its plan. NOT_FOUND if there is none the caller may see. Secrets are masked for all but
+    the task's owner.
+    """
     ListTasks: _aio.UnaryUnaryMultiCallable[_task_pb2.ListTasksRequest, _task_pb2.ListTasksResponse]
     """ListTasks returns the caller's tasks, newest first; an admin sees all. NOT_FOUND if the project named is not there."""
 
@@ -46,7 +48,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_pb2.GetTaskRequest,
         context: _aio.ServicerContext[_task_pb2.GetTaskRequest, _abc.Awaitable[_task_pb2.GetTaskResponse]],
     ) -> _abc.Awaitable[_task_pb2.GetTaskResponse]:
-        """GetTask returns one task with its plan. NOT_FOUND if there is none the caller may see."""
+        """GetTask returns one task with its plan. NOT_FOUND if there is none the caller may see. Secrets are masked for all but
+        the task's owner.
+        """
 
     @_abc_1.abstractmethod
     def ListTasks(

@@ -3,14 +3,20 @@
 tree-sitter-bash reads over a line end that a backslash follows: of `ls` and `\\rm -rf /` on two lines it makes one harmless `ls`
 with arguments. The parser is therefore shown another character in place of such a backslash. To bash a carriage return is a
 letter, to the grammar it is a blank: it is shown as a letter too. To bash an escaped line end is nothing at all, to the grammar
-it is a blank: `r`, escaped line end, `m` is joined and read again. Whatever other line end was read over is refused.
+it is a blank: `r`, escaped line end, `m` is joined and read again. Now and then the grammar reads over a plain line end too
+(after `cmd -` inside a condition): it is shown a semicolon there and reads again. What is still read over then is not certain.
 """
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 from tree_sitter import Node, Tree
+
+from services.approval.risk.syntax import Grammar
+
+_MAX_READINGS = 12  # times that one text is parsed; ordinary scripts need one, and none that was found more than four
 
 _STAND_IN = 0x02  # part of a word, as in syntax.Grammar
 # After these a backslash at the start of a line means different things inside and outside of quotes, or continues the line.
@@ -20,6 +26,33 @@ _ONE_LINE = frozenset("command declaration_command unset_command file_redirect h
 
 _TEXT = frozenset("string raw_string ansi_c_string translated_string heredoc_body".split())  # the resolver joins their lines
 _WHOLE_LINES = frozenset("comment heredoc_body heredoc_end".split())  # they end with their line, escaped or not
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text and its tree. `certain` is False when some command may end elsewhere than the tree says."""
+
+    source: bytes
+    tree: Tree
+    certain: bool
+
+
+def read(grammar: Grammar, source: bytes) -> Reading:
+    """Parses a script until every command ends where bash ends it. Raises syntax.TooComplex."""
+    shown = separated(source)
+    tree = grammar.parse(shown)
+    for _ in range(_MAX_READINGS - 1):
+        whole = joined(source, tree)
+        if whole is not None:
+            source = whole
+            shown = separated(source)
+        else:
+            at = swallowed(source, tree)
+            if at is None:
+                return Reading(source, tree, certain=True)
+            shown = shown[:at] + b";" + shown[at + 1 :]
+        tree = grammar.parse(shown)
+    return Reading(source, tree, certain=False)
 
 
 def separated(source: bytes) -> bytes:
@@ -40,10 +73,11 @@ def separated(source: bytes) -> bytes:
     return bytes(shown)
 
 
-def swallowed(source: bytes, tree: Tree) -> bool:
-    """Whether the words of one command of the tree stand on several lines of the source: it was read wrongly."""
+def swallowed(source: bytes, tree: Tree) -> int | None:
+    """Where the first line end is that stands between the words of one command of the tree, None when there is none."""
     if b"\n" not in source:
-        return False
+        return None
+    found: int | None = None
     todo: list[Node] = [tree.root_node]
     while todo:
         node = todo.pop()
@@ -55,10 +89,20 @@ def swallowed(source: bytes, tree: Tree) -> bool:
         if one_line or node.type == "redirected_statement":
             for before, after in itertools.pairwise(children):
                 if one_line or after.type == "file_redirect":
-                    gap = source[before.end_byte : after.start_byte]
-                    if b"\n" in gap and b"\n" in gap.replace(b"\\\n", b"").replace(b"\\\r\n", b""):
-                        return True
-    return False
+                    at = _line_end(source, before.end_byte, after.start_byte)
+                    if at is not None and (found is None or at < found):
+                        found = at
+    return found
+
+
+def _line_end(source: bytes, start: int, end: int) -> int | None:
+    """The first line end in a range that no backslash escapes."""
+    at = source.find(b"\n", start, end)
+    while at >= 0:
+        if source[at - 1 : at] != b"\\" and source[at - 2 : at] != b"\\\r":
+            return at
+        at = source.find(b"\n", at + 1, end)
+    return None
 
 
 def joined(source: bytes, tree: Tree) -> bytes | None:

@@ -237,21 +237,19 @@ class Walker:
         return words
 
     def _parsed(self, text: str, stdin: Flow) -> Flow:
-        source = self.resolver.source
         try:
-            tree = _GRAMMAR.parse(lines.separated(source))
-            if (joined := lines.joined(source, tree)) is not None:
-                self.resolver.source = source = joined
-                tree = _GRAMMAR.parse(lines.separated(source))
+            reading = lines.read(_GRAMMAR, self.resolver.source)
         except syntax.TooComplex:
             self.unreadable("too-complex", "Takes more work to read than a script of its length should.", text)
             return Flow(present=True)
+        self.resolver.source = reading.source
+        root = reading.tree.root_node
         hazards.check_text(self, text)
-        if lines.swallowed(source, tree):
-            self.unreadable("line-end", "A backslash at the start of a line hides where a command ends.", text)
-        if tree.root_node.has_error and not (self.state.nested == 1 and statements.add_factors(self, text)):
+        if not reading.certain:
+            self.unreadable("line-end", "Where one command ends and the next begins is not certain.", text)
+        if root.has_error and not (self.state.nested == 1 and statements.add_factors(self, text)):
             self.unreadable("parse-error", "Not a complete shell command: it cannot be read with certainty.", text)
-        return self.walk(tree.root_node, stdin)
+        return self.walk(root, stdin)
 
     def _lookup(self, name: str) -> Value:
         known = self.scope.variables.get(name)

@@ -278,7 +278,7 @@ DRESSES: dict[str, Dress] = {
     "background": _around("", " & wait"),
     "or": _around("false || "),
     "grouped": _around("{ ", "; }"),
-    "subshell": _around("(", ")"),
+    "subshell": _around("( ", " )"),
     "substitution": _around("echo $(", ")"),
     "negated": _around("! "),
     "quiet": _around("", " >/dev/null 2>&1"),

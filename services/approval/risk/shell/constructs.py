@@ -151,10 +151,13 @@ def _list(walker: Walker, node: Node, stdin: Flow) -> Flow:
     """`a && b || c` nests to the left: unfolded here, so that a long chain is not a deep one."""
     chain: list[tuple[str, Node]] = []
     current = node
-    while current.type == "list" and len(current.children) == 3:
-        left, sign, right = current.children
+    while current.type == "list":
+        parts = [child for child in current.children if child.type != "comment"]
+        if len(parts) != 3:
+            walker.unreadable("construct", "A chain of commands that cannot be read.", walker.resolver.raw(current)[:80])
+            return _sequence(walker, parts, stdin)
+        current, sign, right = parts
         chain.append((sign.type, right))
-        current = left
     scope, state = walker.scope, walker.state
     flow = walker.walk(current, stdin)
     mark, jumps = scope.mark(), state.jumps

@@ -24,6 +24,10 @@ _KEPT = frozenset(b"'`\n\r")
 # Words of one command, or of one redirection: no line end stands between them unless it is escaped.
 _ONE_LINE = frozenset("command declaration_command unset_command file_redirect herestring_redirect variable_assignments".split())
 
+_MAX_LIST = 400  # characters of a list in braces that may be a command; a longer one is an error to the grammar
+_BEFORE_WORD = (b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(")
+_BREAKS = frozenset(b" \t\n\"'`$;&|<>(){}\\")  # what a list of plain words does not have
+
 _TEXT = frozenset("string raw_string ansi_c_string translated_string heredoc_body".split())  # the resolver joins their lines
 _WHOLE_LINES = frozenset("comment heredoc_body heredoc_end".split())  # they end with their line, escaped or not
 
@@ -56,13 +60,21 @@ def read(grammar: Grammar, source: bytes) -> Reading:
 
 
 def separated(source: bytes) -> bytes:
-    """`source` as the parser is to see it, of the same length: backslashes that begin a line, and carriage returns, are letters."""
+    """`source` as the parser is to see it, of the same length.
+
+    Backslashes that begin a line, carriage returns, and the braces of a list that begins a word (`{rm,-rf,/}`) are letters.
+    """
     if b"\r" in source:
         source = source.replace(b"\r\n", b" \n").replace(b"\r", bytes([_STAND_IN]))
-    at = source.find(b"\n\\")
-    if at < 0:
+    at, brace = source.find(b"\n\\"), source.find(b"{")
+    if at < 0 and brace < 0:
         return source
     shown = bytearray(source)
+    while brace >= 0:
+        end = source.find(b"}", brace, brace + _MAX_LIST)
+        if end > 0 and source[brace - 1 : brace] in _BEFORE_WORD and _is_list(source[brace + 1 : end]):
+            shown[brace] = shown[end] = _STAND_IN
+        brace = source.find(b"{", brace + 1)
     while at >= 0:
         escaped = source[at + 2 : at + 3]
         if escaped and escaped[0] not in _KEPT:
@@ -71,6 +83,11 @@ def separated(source: bytes) -> bytes:
                 shown[at + 2] = _STAND_IN  # \" or \$ is a letter as well
         at = source.find(b"\n\\", at + 2)
     return bytes(shown)
+
+
+def _is_list(body: bytes) -> bool:
+    """Whether the inside of braces makes a list or a range of words, and not a group of commands."""
+    return (b"," in body or b".." in body) and _BREAKS.isdisjoint(body)
 
 
 def swallowed(source: bytes, tree: Tree) -> int | None:

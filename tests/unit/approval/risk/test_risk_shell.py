@@ -34,9 +34,7 @@ def test_a_hidden_command_is_found(script: str) -> None:
     assert level(script) is not Level.UNKNOWN
 
 
-@pytest.mark.parametrize(
-    "script", ['"$@"', "$CMD foo", "/???/b??/ca? x", "echo 'unfinished", "{rm,-rf,build}", 'python -c "$CODE"']
-)
+@pytest.mark.parametrize("script", ['"$@"', "$CMD foo", "/???/b??/ca? x", "echo 'unfinished", 'python -c "$CODE"'])
 def test_what_cannot_be_read_is_unknown(script: str) -> None:
     assert level(script) is Level.UNKNOWN
 

@@ -105,3 +105,24 @@ def test_what_the_backslash_escapes_is_read_as_bash_does() -> None:
 )
 def test_continued_lines_and_quoted_backslashes_stay_low(script: str) -> None:
     assert assess(Command(script=script)).level is Level.LOW
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "[ -f x ] &&\n# why\nls",
+        "ls ||\n  # why\n  # and why\n  true &&\n# more\n  echo done",
+        "ls | # why\n  cat",
+        "if [ a ] && # why\n[ b ]; then ls; fi",
+        'if test x$create = xyes ; then\n  cat "$1" | tar -x${v}f -\n  echo "$usage" 1>&2\nfi',
+    ],
+)
+def test_comments_and_dashes_between_commands_are_ordinary(script: str) -> None:
+    assert assess(Command(script=script)).level is Level.LOW
+
+
+@pytest.mark.parametrize(
+    "script", ["{rm,-rf,build}", "ls; {rm,-rf,build}", "sudo {rm,-rf,build}", "({rm,-rf,build} >x)"]
+)
+def test_a_list_in_braces_is_the_command_that_it_makes(script: str) -> None:
+    assert assess(Command(script=script)).level >= assess(Command(script="rm -rf build")).level > Level.LOW

@@ -40,6 +40,7 @@ MAX_SOURCE = 1 << 15  # bytes of one program: the worst text found is parsed in 
 MAX_TRIED = 48_000  # bytes that are parsed in all, when one grammar after the other is tried
 MAX_ROUNDS = 4
 MAX_INSIDE = 3  # constant code that is executed, in constant code
+_MAX_NAME = 200  # characters; a longer chain of calls stands for nothing that a table knows
 _MAX_LOOPS = 50  # endless loops whose bodies are looked at
 
 RunShell = Callable[[str], object]
@@ -236,7 +237,7 @@ class Reader:
         """The member of an object by name."""
         if receiver.fields and name in receiver.fields:
             return receiver.fields[name]
-        if not receiver.name:
+        if not receiver.name or len(receiver.name) > _MAX_NAME:
             return Value(taints=receiver.taints)
         full = self.canonical(f"{receiver.name}{self.SEPARATOR}{name}")
         known = self._names.get(full)
@@ -305,7 +306,7 @@ class Reader:
 
     def call(self, call: Call) -> Value:
         """What a call does and what it gives."""
-        name = call.name
+        name = call.name if len(call.name) <= _MAX_NAME else ""
         last = name.rpartition(self.SEPARATOR)[2] if name else ""
         kind = self.CALLS.get(name) or self.METHODS.get(last, "") if name else ""
         if kind:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from services.approval.risk.languages import reader, source
+from services.approval.risk.languages import named, reader, source
 
 DANGEROUS = [
     ("javascript", "require('child_process').execSync('id')", "code.process"),
@@ -69,7 +69,7 @@ def test_an_unknown_language_is_unreadable() -> None:
 @pytest.mark.parametrize("part", ["socket", "exec(", "exec('", "fsockopen", "while(true)", "`a", "'/etc", "open '"])
 @pytest.mark.parametrize("language", ["javascript", "php", "perl", "ruby", "java"])
 def test_any_text_of_the_largest_size_is_read_in_time(language: str, part: str) -> None:
-    size = source.MAX_SOURCE if language in ("perl", "java") else reader.MAX_SOURCE
+    size = named.MAX_SOURCE if language in ("perl", "java") else reader.MAX_SOURCE
     text = (part * size)[:size]
     started = time.process_time()
     source.assess(language, text, lambda script: None)

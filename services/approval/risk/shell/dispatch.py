@@ -13,7 +13,7 @@ from services.approval.risk.shell.invocation import ALIASES, Flow, Invocation
 from services.approval.risk.shell.programs import HANDLERS, code
 from services.approval.risk.shell.programs.shells import SHELLS
 from services.approval.risk.shell.walker import Walker, excerpt_of, invocation
-from services.approval.risk.shell.words import NONE, Value, Word
+from services.approval.risk.shell.words import Value, Word
 from services.approval.risk.shell.wrapper_table import WRAPPERS
 from services.approval.risk.shell.wrappers import Inside, Wrapper, unwrap
 
@@ -144,7 +144,7 @@ def _wrapped(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], std
     check(walker, seen, read)
     before, walker.privileged = walker.privileged, walker.privileged or bool(wrapper.privilege)
     try:
-        flow = _inner(walker, name, wrapper, inside, outer, stdin)
+        flow = _inner(walker, name, wrapper, inside, outer, output.output_of(walker, outer, read))
         if inside.doubtful:
             _doubt(walker, inside.doubtful, stdin)
         return flow
@@ -160,10 +160,9 @@ def _doubt(walker: Walker, words: list[Word], stdin: Flow) -> None:
     walker.factors[before:] = [f for f in walker.factors[before:] if f.weight >= scoring.ADDS_FROM and f.category != scoring.UNREADABLE]
 
 
-def _inner(walker: Walker, name: str, wrapper: Wrapper, inside: Inside, outer: Invocation, stdin: Flow) -> Flow:
-    words = inside.words
-    dump = frozenset({flows.ENVIRONMENT}) if name == "env" and not words and not inside.scripts else NONE
-    flow = Flow(taints=stdin.taints | dump, present=True)
+def _inner(walker: Walker, name: str, wrapper: Wrapper, inside: Inside, outer: Invocation, flow: Flow) -> Flow:
+    """Assesses what a wrapper starts, and says what that prints: `flow` when it starts nothing."""
+    words, stdin = inside.words, outer.stdin
     for script in inside.scripts:
         if name == "env":  # -S puts its words before the others
             script = Word(" ".join([script.text, *(shlex.quote(w.text) for w in words)]), code.joined([script, *words]).taints)
@@ -221,7 +220,7 @@ def _flag_piped(walker: Walker, outer: Invocation, stdin: Flow) -> None:
     if flows.FETCHED in stdin.taints:
         code.flag_fetched(walker, outer.excerpt)
     else:
-        walker.flag("execution.piped", scoring.HIGH, "Runs whatever another program prints.", outer.excerpt, span=outer.span)
+        code.flag_piped(walker, outer)
 
 
 def _parallel(walker: Walker, words: list[Word], outer: Invocation, stdin: Flow) -> Flow:

@@ -13,6 +13,7 @@ MAX_LINKS = 200  # links that are remembered; a script that makes more has its f
 MAX_HOPS = 8  # links that are followed one after another
 MAX_TEXT = 1 << 16  # characters of one file that are remembered
 LEAST_KNOWN = 4  # known characters that a path needs so that two unknown parts of it are taken for the same
+_PIPE = "/dev/fd/pipe-"
 # Folders whose programs run by name alone.
 _PROGRAM_FOLDERS = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/bin", "~/bin", "~/.local/bin")
 
@@ -28,6 +29,7 @@ class Files:
         self._links: dict[str, str] = {}
         self._made: set[str] = set()
         self._unpacked: set[str] = set()
+        self._pipes = 0
 
     def real(self, path: str) -> str:
         """`path` with the links of this script followed; the path as it was given when none is on the way."""
@@ -113,6 +115,18 @@ class Files:
         if not key.startswith(("/", "~")):
             return key not in self._texts
         return any(folder and (key == folder or key.startswith(f"{folder}/")) for folder in self._unpacked)
+
+    def pipe(self, taints: frozenset[str], text: str | None) -> str:
+        """The name under which what a process substitution prints is read."""
+        self._pipes += 1
+        path = f"{_PIPE}{self._pipes}"
+        self.write(path, taints, text)
+        return path
+
+    @staticmethod
+    def is_pipe(path: str) -> bool:
+        """Whether a path is the name of a process substitution."""
+        return path.startswith(_PIPE)
 
     def is_own(self, path: str) -> bool:
         """Whether a path is a temporary file or folder that this script made, or is below one: nobody else's work is in it."""

@@ -38,11 +38,24 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
         return Flow(".", taints, present=True)
     if name == "mktemp":
         return Flow(walker.state.files.temporary(), taints, present=True)
+    if not _SETTINGS.get(name, _NOTHING).isdisjoint(call.positionals[:2]) or name in _PRINTS_SETTINGS or "completion" in call.positionals[:2]:
+        return Flow(":\n", taints, present=True)
     if name in _SILENT:
         return Flow(taints=taints, present=True)
     return Flow(taints=taints | (call.stdin.taints - {REDIRECTED}), present=True)
 
 
+_NOTHING: frozenset[str] = frozenset()
+# Programs that print settings for the shell which is to evaluate them, and the first operands with which they do.
+_PRINTS_SETTINGS = frozenset("ssh-agent dircolors gpg-agent register-python-argcomplete lesspipe lesspipe.sh keychain".split())
+_SETTINGS = {
+    **dict.fromkeys(("pyenv", "rbenv", "nodenv", "goenv", "jenv", "plenv", "phpenv", "starship", "zoxide", "atuin", "mcfly", "navi"), frozenset({"init"})),
+    "brew": frozenset({"shellenv"}), "direnv": frozenset({"hook", "export"}), "mise": frozenset({"activate", "env"}), "fnm": frozenset({"env"}),
+    "conda": frozenset({"shell.bash", "shell.zsh", "shell.posix"}), "mamba": frozenset({"shell"}), "micromamba": frozenset({"shell"}),
+    "opam": frozenset({"env"}), "minikube": frozenset({"docker-env", "podman-env"}), "docker-machine": frozenset({"env"}), "podman": frozenset({"env"}),
+    "pipx": frozenset({"completions"}), "pip": frozenset({"completion"}), "rustup": frozenset({"completions"}), "hub": frozenset({"alias"}),
+    "luarocks": frozenset({"path"}), "pixi": frozenset({"shell-hook"}), "poetry": frozenset({"completions"}),
+}  # fmt: skip
 _ENVIRONMENT = frozenset("env printenv set export declare typeset compgen history fc".split())
 # Programs whose output says nothing of what they read, or that print none.
 _SILENT = frozenset("wc test [ [[ cd mkdir rm cp mv chmod touch true false sleep kill md5sum sha1sum sha256sum sha512sum cksum b2sum sum cmp".split())
@@ -52,11 +65,13 @@ def spoken(name: str, arguments: Sequence[str]) -> str | None:
     """What echo or printf prints for constant arguments; None when that is not known."""
     args = list(arguments)
     if name == "echo":
-        escapes = False
+        escapes, end = False, "\n"
         while args and len(args[0]) > 1 and args[0][0] == "-" and not args[0][1:].strip("neE"):
-            escapes = "e" in args.pop(0)
+            option = args.pop(0)
+            escapes = escapes or "e" in option
+            end = "" if "n" in option else end
         text = " ".join(args)
-        return (_plain(text) if escapes else text) or ""
+        return ((_plain(text) if escapes else text) or "") + end
     if args and args[0] == "--":
         args.pop(0)
     if not args:

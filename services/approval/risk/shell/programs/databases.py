@@ -74,7 +74,7 @@ def _client(walker: Walker, call: Invocation) -> None:
             values.append(call.stdin.text)
         elif flows.FETCHED in call.stdin.taints:
             code.flag_fetched(walker, call.excerpt)
-        elif not values or call.name not in ("mongosh", "psql", "mysql"):
+        elif not values:  # with a statement among its arguments a client reads no other
             walker.flag("database.piped", scoring.MEDIUM, "Runs statements that another program or a file gives.", call.excerpt)
     for value in values:
         walker.add(*sql.assess(value))

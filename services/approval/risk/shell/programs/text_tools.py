@@ -11,7 +11,7 @@ from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.shell import flows, options
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.programs import code
-from services.approval.risk.shell.words import Word
+from services.approval.risk.shell.words import Word, decoded
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
@@ -60,7 +60,7 @@ def _awk_program(walker: Walker, call: Invocation, program: str) -> None:
         _awk_started(walker, call, _awk_argument(program, match.end()))
     strings = [m for m in _AWK_TOKEN.finditer(program) if m.group(0)[0] == '"']
     for match in strings:
-        text = match.group(1).replace('\\"', '"').replace("\\\\", "\\")
+        text = decoded(match.group(1), "printf") or ""
         before = program[max(0, match.start() - 80) : match.start()].rstrip()
         after = program[match.end() : match.end() + 20].lstrip()
         piped_from = after.startswith("|") and after.lstrip("|& ").startswith("getline")
@@ -88,7 +88,7 @@ def _awk_argument(program: str, start: int) -> str:
             if match is None:
                 break
             pieces += [HIDDEN] if plain else []
-            pieces.append(match.group(1).replace('\\"', '"'))
+            pieces.append(decoded(match.group(1), "printf") or "")
             plain = False
             position = match.end()
             continue

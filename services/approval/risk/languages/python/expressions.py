@@ -20,6 +20,7 @@ from services.approval.risk.languages.python.values import (
     join,
     join_all,
     mapping,
+    options,
     sequence,
     tainted,
     without,
@@ -100,6 +101,13 @@ class Expressions(Caller):
             self._effects.operated(each, left, right)
             left = results.operated(each.op, left, right)
         return left
+
+    def _of_UnaryOp(self, node: ast.UnaryOp, scope: Scope) -> Value:
+        value = self.value(node.operand, scope)
+        numbers = [c for c in value.consts if isinstance(c, int | float)]
+        if isinstance(node.op, ast.USub) and numbers and not value.hidden:
+            return options((-n for n in numbers), value.taints)
+        return UNKNOWN if isinstance(node.op, ast.Not) else Value(hidden=True, taints=value.taints)
 
     def _of_BoolOp(self, node: ast.BoolOp, scope: Scope) -> Value:
         return join_all([self.value(each, scope) for each in node.values])

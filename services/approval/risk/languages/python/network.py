@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _BODIES = ("data", "json", "files", "content", "body", "fields", "params", "multipart")
 _FETCHED = frozenset({"fetched"})
+_TELLING = frozenset(
+    {"secret", "environ", "recorded", "roams", "machine:user", "machine:host", "machine:os", "machine:net"}
+)  # what an address must not hold
 _LOCAL = frozenset("localhost 127.0.0.1 ::1 127.0.1.1".split())
 _WRITES = frozenset("post put patch delete request".split())
 _MANY = 1000  # repetitions without a pause from which requests are a flood
@@ -42,8 +45,9 @@ def requested(effects: Effects, call: Call) -> Value:
         method = "post" if (body and any(b.consts != (None,) for b in body)) or "posted" in url.taints else "get"
     addressed(effects, call, url, method, bool(body))
     carried = NONE.union(*(b.taints for b in body)) if body else NONE
-    in_url = url.taints - {"file", "command", "credential", "variable"} if method in ("get", "head", "") else url.taints - {"credential"}
-    effects.leaving(call, carried | (in_url - {"file"} if "fetched" not in in_url else in_url - {"fetched", "file"}))
+    carried |= call.argument(-1, "headers", "cookies").taints & _TELLING
+    carried |= url.taints if "posted" in url.taints else url.taints & _TELLING
+    effects.leaving(call, carried)
     if "files" in call.keywords and not (carried & {"secret", "environ", "roams"}):
         effects.flag("exfiltration.local", MEDIUM, "Sends local files to the network.", call)
     if method in _WRITES:

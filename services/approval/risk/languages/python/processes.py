@@ -57,7 +57,7 @@ def started(effects: Effects, call: Call) -> Value:
     run(effects, call, given, shell=call.argument(-1, "shell"))
     fed(effects, call, given, call.argument(-1, "input"))
     lines = commands(given)
-    if any(is_shell(line) for line in lines):
+    if any(is_shell(line) for line in lines) and call.argument(-1, "input") is NOTHING:
         if "socket" in stdin.taints or effects.socket_used or call.name == "pty.spawn":
             effects.flag("code.reverse-shell", HIGH, "Gives a shell to another machine.", call)
         else:
@@ -119,6 +119,8 @@ def fed(effects: Effects, call: Call, command: Value, text: Value) -> None:
         for content in text.texts():
             if content == HIDDEN:
                 effects.flag("code.process", SERIOUS, "Gives a program commands that are not known before it runs.", call)
+            elif name in _SHELLS:
+                effects.shell(content)
             elif name:
                 effects.shell(f"printf '%s' {quoted(content)} | {line}")
 

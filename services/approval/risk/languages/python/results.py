@@ -264,7 +264,7 @@ def result(call: Call) -> Value:
     receiver_taints = call.receiver.taints
     taints = call.taints | receiver_taints
     if name in _PLAIN or name in _DIGESTS or call.plain.startswith("hashlib."):
-        return Value(hidden=True, names=(f"{name}()",) if name in _DIGESTS else (), taints=call.taints & {"looped"} | receiver_taints & {"looped"})
+        return Value(hidden=True, names=(f"{name}()",) if name not in _PLAIN else (), taints=call.taints & {"looped"} | receiver_taints & {"looped"})
     if call.receiver is not NOTHING:
         found = _method(call, taints)
         if found is not None:

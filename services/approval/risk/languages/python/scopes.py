@@ -9,6 +9,7 @@ from services.approval.risk.languages.python.reading import Unreadable
 from services.approval.risk.languages.python.values import NOTHING, UNKNOWN, Value, join
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
+MAX_BASES = 40  # classes that one class is looked up in
 MAX_NAMES = 4000  # names of one scope; further ones are not known
 
 
@@ -89,14 +90,18 @@ class Class:
     scope: Scope
     bases: tuple[Value, ...] = ()
 
-    def find(self, attr: str, depth: int = 0) -> Value | None:
-        found = self.scope.names.get(attr)
-        if found is not None or depth > 8:
-            return found
-        for base in self.bases:
-            for each in base.objects:
-                if isinstance(each, Class) and each is not self and (found := each.find(attr, depth + 1)) is not None:
-                    return found
+    def find(self, attr: str) -> Value | None:
+        """An attribute of the class, or of the first of its bases that has it."""
+        todo, seen = [self], {id(self)}
+        while todo:
+            current = todo.pop(0)
+            found = current.scope.names.get(attr)
+            if found is not None:
+                return found
+            for each in (each for base in current.bases for each in base.objects):
+                if isinstance(each, Class) and id(each) not in seen and len(seen) < MAX_BASES:
+                    seen.add(id(each))
+                    todo.append(each)
         return None
 
 

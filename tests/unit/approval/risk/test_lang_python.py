@@ -1,5 +1,6 @@
 """Python programs by what they do: each category by example, under other names, and beside the ordinary program it looks like."""
 
+# ruff: noqa: E501  a program is a line
 from __future__ import annotations
 
 import pytest

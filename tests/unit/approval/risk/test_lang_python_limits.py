@@ -1,5 +1,6 @@
 """Python that cannot be read, that is made to be slow, and what must hold for any program."""
 
+# ruff: noqa: E501  a program is a line
 from __future__ import annotations
 
 import time

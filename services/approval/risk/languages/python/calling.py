@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Sequence
 
+from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.languages.python import names, results
 from services.approval.risk.languages.python.calls import Call
-from services.approval.risk.languages.python.effects import DANGEROUS, Effects
+from services.approval.risk.languages.python.effects import Effects
 from services.approval.risk.languages.python.scopes import Bound, Class, Definition, Function, Loop, Progress, Scope
 from services.approval.risk.languages.python.values import (
     MAX_NAME,
@@ -19,11 +20,14 @@ from services.approval.risk.languages.python.values import (
     join,
     join_all,
     mapping,
+    named,
     sequence,
     tainted,
 )
 
 ENVIRON = frozenset({"environ"})
+TEMPORARY = named("pathlib.Path()", frozenset({"temp"}), (f"/tmp/{HIDDEN}",))
+_FIXTURES = frozenset("tmp_path tmpdir tmp_dir temp_dir".split())  # parameters that a test's framework fills with a folder of its own
 MAX_WITHIN = 3  # functions inside functions that are read where they are called
 
 
@@ -97,6 +101,7 @@ class Caller:
             function = Function(node, inner, positional, owner=self._class_of(scope))
             inner.function = function
             self._functions[node] = function
+            inner.names |= {name: TEMPORARY for name in positional if name in _FIXTURES}
             if function.owner is not None and positional and isinstance(node, Definition):
                 inner.names[positional[0]] = Value(objects=(function.owner,))
         positional_defaults = zip(function.positional[len(function.positional) - len(arguments.defaults) :], arguments.defaults, strict=False)
@@ -168,6 +173,7 @@ class Caller:
         known.scope.names |= {name: value for name, value in keywords.items() if name in function.scope.parameters}
         known.scope.names[node.args.vararg.arg] = sequence(args[len(function.positional) :])
         seen = self._progress.seen
+        function.inlined = True
         self._within += 1
         try:
             self.block(node.body, known.scope)
@@ -213,7 +219,7 @@ class Caller:
         told = self._effects.apply(call)
         for index, given in enumerate(args):
             if given.names and self._effects.hands_over(name):
-                for dangerous in DANGEROUS.intersection(given.names):
+                for dangerous in filter(self._effects.dangerous, given.names):
                     self._call_name(dangerous, NOTHING, args[index + 1 :], {}, node, scope)
         if told is not None:
             return told

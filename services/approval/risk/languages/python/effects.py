@@ -12,7 +12,7 @@ from services.approval.risk.languages.python import files, names, network, proce
 from services.approval.risk.languages.python.calls import Call
 from services.approval.risk.languages.python.scopes import Loop
 from services.approval.risk.languages.python.tables import CALLS, LEAVING, METHODS, PACKAGES, VERBS, Row
-from services.approval.risk.languages.python.values import NONE, Value, text_of
+from services.approval.risk.languages.python.values import NONE, NOTHING, Value, text_of
 from services.approval.risk.model import Factor
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, SERIOUS
 
@@ -29,6 +29,9 @@ DANGEROUS = frozenset(
 )
 _HANDED_SAFELY = frozenset(
     "isinstance issubclass hasattr print type id repr unittest.mock.patch.object mock.patch.object monkeypatch.setattr unittest.mock.create_autospec unittest.mock.Mock unittest.mock.MagicMock inspect.signature inspect.getsource help dir vars".split()
+)
+_ORM_DELETES = tuple(
+    ".objects.delete .objects.all.delete .objects.filter.delete .objects.exclude.delete .objects.all.update .query.delete .query.filter.delete .query.filter_by.delete".split()
 )
 _SPEAKERS = frozenset(
     "print warn warning error info debug exception critical log echo secho format format_usage pprint add_argument parser fail skip Option argument option append".split()
@@ -252,6 +255,8 @@ class Effects:
             row = method[1]
         if row is None and (package := PACKAGES.get(plain.partition(".")[0])) and "." in plain:
             row = package
+        if row is None and plain.endswith(_ORM_DELETES):
+            row = ("database.delete-all", SERIOUS, "Deletes what a query finds.")
         if row is None and handler is None:
             self._named(call)
         if row is not None:
@@ -362,6 +367,17 @@ class Effects:
             self.burdened(own, "process" if "rocess" in name else "thread")
         if name == "signal.signal" and any("SIG_IGN" in n for n in target.names):
             self.flag("code.unstoppable", MINOR, "Does not let itself be stopped.", call)
+
+    def dangerous(self, name: str) -> bool:
+        """Whether a function must not be handed on to one that is not known: it may be called there."""
+        plain = names.plain(names.canonical(name))
+        row = CALLS.get(plain)
+        if plain in DANGEROUS or (row is not None and row[1] >= SERIOUS):
+            return True
+        if "." not in plain or plain.partition(".")[0] not in VERBS:
+            return False
+        row = self._of_client(Call(name, plain, NOTHING, [], {}, ast.Pass()), free=False)
+        return row is not None and row[1] >= SERIOUS
 
     @staticmethod
     def hands_over(name: str) -> bool:

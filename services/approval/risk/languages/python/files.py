@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from services.approval.risk import patterns
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.languages.python.calls import Call
@@ -35,6 +36,7 @@ LOCKED = (
 )
 _CACHES = frozenset("__pycache__ .pytest_cache .mypy_cache .ruff_cache .ipynb_checkpoints .DS_Store .coverage Thumbs.db".split())
 _READERS = frozenset("read_text read_bytes".split())
+_WILDCARDS = patterns.compile(r"(?:\*|\?|\[[^\]/]{1,40}\])+")
 PROGRAM = "./program.py"  # what `__file__` stands for
 _HUNTED = (
     "id_rsa",
@@ -81,7 +83,7 @@ def found_in(effects: Effects, call: Call) -> Value:
         return Value(hidden=True, taints=taints, items=(Value(hidden=True, taints=taints),), size=2)
     taints |= {"found"}
     if name.startswith("glob."):
-        matches = tuple(t.replace("**", "*").replace("*", HIDDEN).replace("?", HIDDEN) for t in start.texts())
+        matches = tuple(_WILDCARDS.sub(HIDDEN, t) for t in start.texts())
         return Value(hidden=True, taints=taints, items=(Value(matches, False, (), taints),), size=2)
     under = joined_path([Value(start.consts, start.hidden), Value((pattern.replace("**/", "").replace("*", HIDDEN) if pattern else HIDDEN,))])
     each = Value(under.consts, False, ("os.DirEntry()",) if name == "os.scandir" else (PATH,), taints)
@@ -305,6 +307,14 @@ def archive_opened(effects: Effects, call: Call) -> Value:
     return Value(path.consts, True, (f"{call.name}()",), path.taints | ({"for-writing"} if writes else {"file"}))
 
 
+def member(effects: Effects, call: Call) -> Value | None:
+    """A name inside an archive that leads out of the folder it is unpacked to."""
+    for text in call.argument(0, "name", "zinfo_or_arcname", "filename").texts():
+        if "../" in text or text.startswith("/"):
+            effects.flag("deception.archive", SERIOUS, "Makes an archive that unpacks to places outside its folder.", call, text)
+    return None
+
+
 def unpacked(effects: Effects, call: Call) -> Value | None:
     """Archives that are taken apart; a password that is tried is another matter."""
     password = call.argument(2, "pwd")
@@ -373,6 +383,7 @@ HANDLERS: dict[str, Callable[[Effects, Call], Value | None]] = {
     **dict.fromkeys(("os.truncate", "os.ftruncate", "open.truncate"), emptied),
     **dict.fromkeys(("shutil.copy", "shutil.copyfile", "shutil.copy2", "shutil.copytree", "os.rename", "os.renames", "os.replace", "shutil.move", "os.symlink", "os.link", "pathlib.Path.rename", "pathlib.Path.replace", "pathlib.Path.symlink_to", "pathlib.Path.hardlink_to", "os.sendfile"), copied),
     "open.close": closed,
+    **dict.fromkeys(("tarfile.TarInfo", "zipfile.ZipInfo", "zipfile.ZipFile.writestr"), member),
     "shutil.make_archive": archived,
     **dict.fromkeys(("zipfile.ZipFile.write", "tarfile.open.add", "tarfile.TarFile.add"), packed),
     **dict.fromkeys(("zipfile.ZipFile", "tarfile.open", "tarfile.TarFile"), archive_opened),

@@ -107,7 +107,8 @@ class Reader(Expressions):
             given = self.value(decorator, scope)
             value = join(value, self.call(given, NOTHING, [value], {}, decorator, scope))
         scope.bind(node.name, value)
-        self._body(function, node.body)
+        if not function.inlined:
+            self._body(function, node.body)
 
     _do_AsyncFunctionDef = _do_FunctionDef
 

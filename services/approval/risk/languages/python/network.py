@@ -62,6 +62,8 @@ def requested(effects: Effects, call: Call) -> Value:
 def addressed(effects: Effects, call: Call, url: Value, method: str, body: bool) -> None:
     """Where a request goes."""
     for text in url.texts()[:40]:
+        if text.startswith(HIDDEN) and method in ("delete", "put", "patch"):
+            text = f"https://{HIDDEN}/"  # what is done is known, where it is done is not
         if not text or text.startswith(HIDDEN) or ("://" not in text and call.plain.startswith("http.client")):
             continue
         for factor in api.assess_request(method.upper() if method and HIDDEN not in method else "GET", text, {}, None, command=True):

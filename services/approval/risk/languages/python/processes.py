@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from services.approval.risk import patterns
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.languages.python.calls import Call
+from services.approval.risk.languages.python.results import WORDS
 from services.approval.risk.languages.python.values import MAX_OPTIONS, NOTHING, Value, text_of
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, NOTE, SERIOUS
 
@@ -30,7 +31,7 @@ def quoted(text: str) -> str:
 
 def commands(value: Value) -> list[str]:
     """The command lines that a value may be: a text, or a list of words."""
-    if value.items is None:
+    if value.items is None or WORDS in value.names:
         return value.texts()[:MAX_OPTIONS]
     lines = [""]
     for index, word in enumerate(value.items):

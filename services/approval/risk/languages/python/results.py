@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import posixpath
+import shlex
 from collections.abc import Sequence
 
 from services.approval.risk.detectors.paths import HIDDEN
@@ -29,6 +30,7 @@ from services.approval.risk.languages.python.values import (
 )
 
 PATH = "pathlib.Path()"
+WORDS = "str.split()"  # the name of the words of one of several texts
 FOUND = frozenset({"found"})
 MAX_RANGE = 300  # numbers of a range that are looked at one by one
 IMPORTERS = frozenset("__import__ importlib.import_module pydoc.locate pkgutil.resolve_name".split())
@@ -320,6 +322,10 @@ def result(call: Call) -> Value:
         return Value(hidden=True, taints=taints | {"random"})
     if name == "vars" and args:
         return Value(hidden=True, names=tuple(f"{n}.__dict__" for n in args[0].names), taints=taints)
+    if name == "shlex.split" and args:
+        return _words(args[0], [_shell_words(text_of(c)) for c in args[0].consts] if args[0].known else None, True) or Value(
+            hidden=True, taints=taints
+        )
     if name in _PACKAGES:
         return Value(
             hidden=True, names=(f"{name}()",), taints=taints | {"packages"}, items=(Value(hidden=True, taints=frozenset({"packages"})),), size=2
@@ -363,14 +369,29 @@ def _method(call: Call, taints: frozenset[str]) -> Value | None:
         return folding.formatted(receiver, args, call.keywords) if receiver.consts else None
     if attr in ("split", "splitlines", "rsplit") and receiver.consts:
         lists = folding.split(receiver, args if attr == "split" else [const("\n")])
-        if lists is not None and len(lists) == 1:
-            return tainted(sequence(const(t) for t in lists[0]), receiver.taints)
-        if lists is not None:
-            return Value(hidden=True, taints=receiver.taints, items=(options(t for each in lists for t in each),), size=2)
-        return None
+        return _words(receiver, lists, attr == "split" and not args)
     if receiver.names and not receiver.consts:
         return None
     return folding.method(receiver, attr, args)
+
+
+def _words(text: Value, lists: list[list[str]] | None, plain: bool) -> Value | None:
+    """The words of a text; those of one of several texts keep the texts, as which words belong together is known by them only."""
+    if lists is None:
+        return None
+    if len(lists) == 1:
+        return tainted(sequence(const(t) for t in lists[0]), text.taints)
+    words = (options(t for each in lists for t in each),)
+    if plain:
+        return Value(text.consts, False, (WORDS,), text.taints, items=words, size=2)
+    return Value(hidden=True, taints=text.taints, items=words, size=2)
+
+
+def _shell_words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return [text]
 
 
 def _path_method(call: Call, receiver: Value, attr: str, args: list[Value], taints: frozenset[str]) -> Value | None:

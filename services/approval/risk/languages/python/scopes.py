@@ -80,6 +80,7 @@ class Function:
     owner: Class | None = None
     repeated: bool = False  # called in a loop, or by many threads
     static: bool = False
+    inlined: bool = False  # read where it is called, with what each call gives
 
 
 @dataclass(slots=True, eq=False)

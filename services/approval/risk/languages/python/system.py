@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from services.approval.risk.languages.python.effects import Effects
 
 CLOUDS = frozenset("boto3 botocore docker kubernetes googleapiclient google azure".split())
-DATABASES = frozenset("pymongo motor redis elasticsearch opensearchpy sqlalchemy cassandra peewee psutil".split())
+DATABASES = frozenset("pymongo motor redis elasticsearch opensearchpy sqlalchemy cassandra peewee psutil imaplib".split())
 COMMON = frozenset("delete_local remove_item update_one delete_one insert_one".split())
 _SPEAKS = frozenset(
     "print pprint.pprint logging.info logging.debug logging.warning logging.error sys.stdout.write sys.stderr.write rich.print click.echo".split()
@@ -27,7 +27,7 @@ _LOADER_VARIABLES = frozenset(
     "LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT DYLD_INSERT_LIBRARIES PYTHONSTARTUP BASH_ENV ENV PROMPT_COMMAND GIT_SSH_COMMAND NODE_OPTIONS PERL5OPT PYTHONINSPECT".split()
 )
 _CLASS_CHAIN = frozenset("__class__ __base__ __bases__ __mro__ mro".split())
-_FRAMES = frozenset("__globals__ func_globals gi_frame cr_frame f_builtins".split())
+_FRAMES = frozenset("__globals__ func_globals gi_frame cr_frame f_builtins f_globals".split())
 _SWITCHES = frozenset(
     "stdout stderr stdin excepthook path argv displayhook unraisablehook ps1 ps2 tracebacklimit dont_write_bytecode exitfunc".split()
 )
@@ -47,7 +47,8 @@ def told(effects: Effects, call: Call) -> None:
         effects.flag("resource.disk" if "write" in call.attr else "resource.memory", SERIOUS, "Grows without end.", call)
     if call.name in _SPEAKS and "environ" in call.taints:
         effects.flag("code.environment", MEDIUM, "Shows every variable of its environment, secrets included.", call)
-    if call.attr == "startswith" and any(n.startswith("hashlib.") for n in call.receiver.names) and call.loops and effects.connects:
+    hashed = call.attr == "startswith" and any(n.startswith("hashlib.") for n in call.receiver.names) and bool(call.loops)
+    if hashed and (endless or effects.connects):
         effects.flag("resource.mining", HIGH, "Mines coins.", call)
 
 

@@ -163,7 +163,7 @@ _methods("database.server", SERIOUS, "Changes the users of a database server.", 
 _methods("network.monitor", MEDIUM, "Reads what passes through it.", "capture_live", "pyshark")
 _methods("message.send", MEDIUM, "Sends mail.", "sendmail send_message", "smtplib")
 _methods("code.kill", SERIOUS, "Ends processes that it looked up.", "kill terminate suspend send_signal", "psutil")
-_methods("network.stop", HIGH, "Stops services of a cluster.", "cordon drain evict")
+_methods("mail.delete", SERIOUS, "Deletes mail.", "expunge", "imaplib")
 
 _CLOUD = "boto3 botocore aioboto3 googleapiclient google azure kubernetes docker digitalocean linode_api4 openstack oci heroku3 hcloud cloudflare CloudFlare github gitlab pulumi"
 _verbs(

@@ -12,7 +12,7 @@ from services.approval.risk import normalise
 from services.approval.risk.detectors import api, paths, secrets
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.languages import sql
-from services.approval.risk.languages.values import DECODED, ENVIRONMENT, FETCHED, INPUT, LOCAL, SECRET, Value, joined
+from services.approval.risk.languages.values import DECODED, ENVIRONMENT, FETCHED, INPUT, LOCAL, ROAMED, SECRET, Value, joined
 from services.approval.risk.model import Factor
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, NOTE, SERIOUS
 
@@ -173,6 +173,8 @@ class Effects:
     def write(self, target: Value, data: int, excerpt: str) -> None:
         """Writes a file: an ordinary one in the project is only noted."""
         self.flag("code.write", NOTE, "Writes files.", excerpt)
+        if target.taints & ROAMED:
+            self.flag("code.bulk-write", SERIOUS, "Writes over every file that it finds outside its own folder.", excerpt)
         for text in target.texts:
             self._touch(text, write=True)
             if HIDDEN not in text:
@@ -186,6 +188,11 @@ class Effects:
         for text in target.texts:
             taints |= self._touch(text, write=False)
         return taints
+
+    @staticmethod
+    def listed(folder: Value) -> int:
+        """Lists a folder; where the names that it gives come from."""
+        return ROAMED if any(paths.outside(text, "") and not paths.is_temporary(text) for text in folder.texts) else 0
 
     def _touch(self, path: str, *, write: bool) -> int:
         if not path or path == HIDDEN:

@@ -29,6 +29,7 @@ class Go(Reader):
     LANGUAGE = "Go"
     GRAMMARS = (Grammar(tree_sitter_go.language(), stand_in="_"),)
     CALLS = table(
+        list="path/filepath.Walk path/filepath.WalkDir path/filepath.Glob os.ReadDir io/ioutil.ReadDir",
         program="os/exec.Command",
         program_context="os/exec.CommandContext",
         argv="syscall.Exec syscall.ForkExec os.StartProcess golang.org/x/sys/unix.Exec syscall.StartProcess",

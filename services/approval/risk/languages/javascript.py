@@ -14,7 +14,7 @@ from services.approval.risk.languages import values
 from services.approval.risk.languages.reader import Call, Reader, table
 from services.approval.risk.languages.tree import Node
 from services.approval.risk.languages.values import ENVIRONMENT, FETCHED, INPUT, SECRET, UNKNOWN, Function, Value, constant, either, joined, tainted
-from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
+from services.approval.risk.scoring import HIGH, MEDIUM, NOTE, SERIOUS
 from services.approval.risk.syntax import Grammar
 
 _FORKS = frozenset({"child_process.fork", "cluster.fork", "child_process.spawn", "child_process.exec", "worker_threads.Worker", "Worker"})
@@ -35,6 +35,7 @@ class JavaScript(Reader):
     LANGUAGE = "JavaScript"
     GRAMMARS = (_JAVASCRIPT, _TYPESCRIPT, _TSX)
     CALLS = table(
+        list="fs.readdir fs.readdirSync fs.opendir fs.opendirSync glob glob.sync glob.globSync fast-glob fast-glob.sync globby Deno.readDir Deno.readDirSync",
         shell="child_process.exec child_process.execSync shelljs.exec execa.command execa.commandSync execa.execaCommand execa.execaCommandSync execSync Bun.$ zx.$ "
               "execa.$ node-cmd.run node-cmd.runSync exec-sh child-process-promise.exec sudo-prompt.exec",
         program="child_process.execFile child_process.execFileSync child_process.spawn child_process.spawnSync execa execa.execa execa.execaSync execa.sync spawnSync execFileSync "
@@ -365,7 +366,10 @@ class JavaScript(Reader):
             case "module":
                 if judging:
                     self.effects.flag(
-                        "code.process", SERIOUS if call.arg(0).text.startswith(HIDDEN) and call.args else MINOR, "Starts other programs.", excerpt
+                        "code.process",
+                        SERIOUS if call.arg(0).text.startswith((HIDDEN, "data:")) and call.args else NOTE,
+                        "Starts other programs.",
+                        excerpt,
                     )
                 return Value(name=call.name + "()")
             case "timer":

@@ -24,6 +24,7 @@ class Php(Reader):
     LANGUAGE = "PHP"
     SEPARATOR = "::"
     CALLS = table(
+        list="glob scandir opendir dir",
         shell="system exec shell_exec passthru popen proc_open expect_popen Process::fromShellCommandline",
         program="pcntl_exec Process",
         code="eval assert create_function Closure::fromCallable runkit_function_add",

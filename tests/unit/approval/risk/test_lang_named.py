@@ -194,3 +194,18 @@ def test_what_may_be_code_is_not_taken_for_data(text: str, data: bool) -> None:
 def test_no_text_raises(language: str, text: str, cut: int) -> None:
     for part in (text[cut:], text[:cut]):
         source.assess(language, part, lambda script: None)
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ('system("a\\nb")', "a\nb"),
+        ("system('a\\nb')", "a\\nb"),
+        ("system('it\\'s')", "it's"),
+        ('system("\\x72m")', "rm"),
+    ],
+)
+def test_escapes_in_a_command_are_the_characters_that_run(text: str, command: str) -> None:
+    seen: list[str] = []
+    source.assess("perl", text, seen.append)
+    assert seen == [command]

@@ -29,7 +29,6 @@ Every key of a mapping must hold. A *test* looks at one word; a plain string is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fnmatch import translate
 
 from services.approval.risk import patterns
 from services.approval.risk.detectors import paths
@@ -118,6 +117,20 @@ def words_of(spec: object, key: str) -> tuple[str, ...]:
     return found
 
 
+def first_words(spec: object) -> frozenset[str] | None:
+    """The words that a command must begin with for a condition to hold, in lower case; None when that could be any."""
+    if not isinstance(spec, dict):
+        return None
+    if "sub" in spec:
+        found = frozenset(run[0] for run in alternatives(spec["sub"]))
+        if not any(map(is_glob, found)):
+            return found
+    each = [first_words(inner) for inner in spec.get("any", ())]
+    if each and all(words is not None for words in each):
+        return frozenset().union(*(words for words in each if words is not None))
+    return next((words for inner in spec.get("all", ()) if (words := first_words(inner)) is not None), None)
+
+
 def alternatives(spec: object) -> tuple[tuple[str, ...], ...]:
     """The alternatives of a `sub`, each a run of globs. Raises Wrong."""
     lines = [spec] if isinstance(spec, str) else spec
@@ -127,7 +140,8 @@ def alternatives(spec: object) -> tuple[tuple[str, ...], ...]:
 
 
 def is_glob(word: str) -> bool:
-    return any(letter in word for letter in "*?[")
+    """Whether a word has a part that stands for others: `*` for any letters, `?` for one."""
+    return "*" in word or "?" in word
 
 
 def _sequence(spec: object, key: str) -> list[object]:
@@ -163,11 +177,7 @@ def _one_of(words: Iterable[str]) -> WordTest:
     lowered = [word.lower() for word in words]
     exact = frozenset(word for word in lowered if not is_glob(word))
     starts = tuple(word[:-1] for word in lowered if word.endswith("*") and len(word) > 1 and not is_glob(word[:-1]))
-    rest = [word for word in lowered if is_glob(word) and word[:-1] not in starts]
-    try:
-        globs = patterns.compile("|".join(f"(?:{_glob(word)})" for word in rest)) if rest else None
-    except patterns.PatternError as error:
-        raise Wrong(f"is: {error}") from error
+    globs = _globs([(word,) for word in lowered if is_glob(word) and word[:-1] not in starts])
 
     def test(word: str) -> bool:
         low = word.lower()
@@ -176,9 +186,20 @@ def _one_of(words: Iterable[str]) -> WordTest:
     return test
 
 
+_BETWEEN = "\0"  # between words that are matched as one text; no argument can have it
+
+
+def _globs(runs: Sequence[tuple[str, ...]]) -> patterns.Pattern | None:
+    """One pattern for runs of globs, a glob a word, over words joined by _BETWEEN."""
+    if not runs:
+        return None
+    each = (_BETWEEN.join(map(_glob, run)) for run in runs)
+    return patterns.compile(f"(?s)^(?:{'|'.join(each)})(?:{_BETWEEN}|$)")
+
+
 def _glob(word: str) -> str:
-    # `translate` writes \Z for the end of the text, RE2 \z; an atomic group is only there for speed.
-    return translate(word).replace(r"\Z", r"\z").replace("(?>", "(?:")
+    letters = {"*": f"[^{_BETWEEN}]*", "?": f"[^{_BETWEEN}]"}
+    return "".join(letters.get(letter) or patterns.escape(letter) for letter in word)
 
 
 def _of_classes(names: tuple[str, ...]) -> WordTest:
@@ -230,13 +251,14 @@ def _sub(_: Compiler, spec: object) -> Predicate:
     runs = alternatives(spec)
     exact = frozenset(run for run in runs if not any(map(is_glob, run)))
     lengths = tuple(sorted({len(run) for run in exact}))
-    globbed = tuple(tuple(_one_of([word]) for word in run) for run in runs if run not in exact)
+    globbed = [run for run in runs if run not in exact]
+    globs, longest = _globs(globbed), max(map(len, globbed), default=0)
 
     def holds(call: Invocation) -> bool:
         given = call.lowered
         if any(given[:length] in exact for length in lengths):
             return True
-        return any(len(given) >= len(run) and all(test(word) for test, word in zip(run, given, strict=False)) for run in globbed)
+        return globs is not None and bool(given) and globs.match(_BETWEEN.join(given[:longest])) is not None
 
     return holds
 

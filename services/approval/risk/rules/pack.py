@@ -14,7 +14,7 @@ import yaml
 
 from services.approval.risk import patterns, scoring
 from services.approval.risk.model import Factor
-from services.approval.risk.rules.condition import Compiler, Predicate, Wrong, alternatives, is_glob, shown, words_of
+from services.approval.risk.rules.condition import Compiler, Predicate, Wrong, first_words, is_glob, shown, words_of
 from services.approval.risk.shell.invocation import Invocation
 
 SCHEMA = "1"
@@ -165,7 +165,7 @@ def _rule(row: object, defined: Mapping[str, Predicate]) -> Rule:
         raise Wrong(f"weight: {shown(spec['weight'])} is no weight; there are {', '.join(WEIGHTS)}")
     programs = words_of(spec["programs"], "programs")
     for program in programs:
-        if program != program.lower() or "/" in program or (is_glob(program) and program != "["):
+        if program != program.lower() or "/" in program or is_glob(program):
             raise Wrong(f"programs: {shown(program)} is no program's name; write it without its folder, in lower case")
     when = spec.get("when")
     return Rule(
@@ -177,17 +177,9 @@ def _rule(row: object, defined: Mapping[str, Predicate]) -> Rule:
         safer=_text(spec, "safer") if "safer" in spec else "",
         match=_examples(spec, "match", "a rule"),
         no_match=_examples(spec, "no_match", "a rule"),
-        first=_first(when),
+        first=first_words(when),
         holds=None if when is None else Compiler(defined).condition(when),
     )
-
-
-def _first(when: object) -> frozenset[str] | None:
-    """The words that a command's subcommand must be one of, where `sub` names them without globs."""
-    if not isinstance(when, dict) or "sub" not in when:
-        return None
-    first = frozenset(run[0] for run in alternatives(when["sub"]))
-    return None if any(map(is_glob, first)) else first
 
 
 def _mapping(spec: object, what: str, keys: Mapping[str, bool]) -> dict[str, object]:

@@ -29,6 +29,7 @@ VALUE_OPTIONS: dict[str, frozenset[str]] = {
     "apt-get": frozenset("-o --option -c --config-file -t --target-release".split()),
     "gh": frozenset("-R --repo".split()),
     "glab": frozenset("-R --repo".split()),
+    "bosh": frozenset("-d --deployment -e --environment".split()),
     "virsh": frozenset("-c --connect".split()),
     "ctr": frozenset("-n --namespace -a --address".split()),
     "tmux": frozenset("-L -S -f".split()),

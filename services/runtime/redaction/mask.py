@@ -16,29 +16,22 @@ _LOOKS = 3
 
 def redact(text: str) -> str:
     """`text` with everything that `find` finds replaced by MASK. Redacting twice is redacting once."""
-    pieces = text.split(MASK)
-    for _ in range(_LOOKS):
-        looked = [part for piece in pieces for part in _without_secrets(piece)]
-        if len(looked) == len(pieces):
-            return text if len(pieces) == text.count(MASK) + 1 else MASK.join(pieces)
-        pieces = looked
-    return MASK.join("" if find(piece) else piece for piece in pieces)
+    return MASK.join(part for piece in text.split(MASK) for part in _without_secrets(piece, _LOOKS))
 
 
-def _without_secrets(text: str) -> list[str]:
-    """What is left of a text on both sides of each secret: the text itself, if there is none."""
+def _without_secrets(text: str, looks: int) -> list[str]:
+    """What is left of a text around its secrets, which nothing more is found in; the text itself, if it has none."""
     found = find(text)
     if not found:
         return [text]
-    if len(found) > MAX_FOUND:
+    if not looks or len(found) > MAX_FOUND:
         return ["", ""]
     parts: list[str] = []
     position = 0
     for secret in found:
-        parts.append(text[position : secret.start])
+        parts += _without_secrets(text[position : secret.start], looks - 1)
         position = secret.end
-    parts.append(text[position:])
-    return parts
+    return parts + _without_secrets(text[position:], looks - 1)
 
 
 def redact_all(texts: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ is masked, and only many of them in one text, or one result, are a factor.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 
 from services.runtime import patterns
@@ -82,9 +83,8 @@ def _cards(text: str) -> Iterator[tuple[int, int]]:
         at, position = 0, run.start()
         while at < len(groups):
             count = _grouping(groups, at)
-            digits = "".join(groups[at : at + count])
-            if _is_card(digits):
-                end = position + len(digits) + count - 1
+            if _is_card(groups[at : at + count]):
+                end = position + sum(map(len, groups[at : at + count])) + count - 1
                 yield position, end
                 at, position = at + count, end + 1
             else:
@@ -102,11 +102,21 @@ def _grouping(groups: list[str], at: int) -> int:
     return 3 if second == 6 and third in (4, 5) else 1
 
 
-def _is_card(digits: str) -> bool:
+def _is_card(groups: list[str]) -> bool:
     """Whether a number is one that a network issues, and its check digit is right (Luhn, ISO/IEC 7812-1)."""
-    if not 14 <= len(digits) <= 16 or not _is_issued(len(digits), int(digits[:4])):
+    length = sum(map(len, groups))
+    if not 14 <= length <= 16 or not _is_issued(length, int(groups[0][:4])):
         return False
+    if len(groups) == 4:
+        return sum(map(_sum_of_four, groups)) % 10 == 0
+    digits = "".join(groups)
     return (sum(map(_DOUBLED.__getitem__, digits[-2::-2])) + sum(map(int, digits[::-2]))) % 10 == 0
+
+
+@cache
+def _sum_of_four(digits: str) -> int:
+    """What four of a card's sixteen digits add to its sum: the first and the third count double."""
+    return _DOUBLED[digits[0]] + int(digits[1]) + _DOUBLED[digits[2]] + int(digits[3])
 
 
 def _is_issued(length: int, head: int) -> bool:

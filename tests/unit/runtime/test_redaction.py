@@ -286,12 +286,16 @@ def test_words_around_a_secret_do_not_save_it(secret: str, before: str, after: s
 def test_the_work_is_linear(unit: str) -> None:
     def seconds(length: int) -> float:
         text = (unit * (length // len(unit) + 1))[:length]
-        started = time.perf_counter()
-        redact(text)
-        return time.perf_counter() - started
+        # Of the processor, and the best of three: others work on this machine too.
+        best = float("inf")
+        for _ in range(3):
+            started = time.process_time()
+            redact(text)
+            best = min(best, time.process_time() - started)
+        return best
 
     redact(unit * 100)  # compiles the rules
-    # Eight times the text may take eight times as long; sixty would be what a quadratic search takes.
+    # Eight times the text may take eight times as long; sixty-four times is what a quadratic search would take.
     assert seconds(1 << 18) < 25 * max(seconds(1 << 15), 0.002)
 
 

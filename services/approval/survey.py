@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from services.approval import risk
 from services.approval.policy import API_CALL, CODE_EXECUTION, FILE_WRITE, GIT_PUSH, WORKFLOW_CREATION
-from services.approval.risk.detectors.prose import commands_in, infer_type
+from services.approval.risk import patterns
+from services.approval.risk.detectors.prose import infer_type
 from services.approval.risk.languages.source import LANGUAGES
 
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -20,7 +20,7 @@ _LOOKERS = frozenset(
     }
 )
 # A command line of plain words: nothing in it is special to a shell, so its words are what they seem.
-_PLAIN = re.compile(r"[\w./:,=@%+-]+(?: +[\w./:,=@%+-]+)*")
+_PLAIN = patterns.compile(r"[\w./:,=@%+-]+(?: +[\w./:,=@%+-]+)*")
 
 
 def types_of(action: risk.Action, explicit: str) -> frozenset[str]:
@@ -42,7 +42,7 @@ def types_of(action: risk.Action, explicit: str) -> frozenset[str]:
         case risk.ApiCall(method=method):
             inferred = "" if method in _READING_METHODS else API_CALL
         case risk.StepStart(description=description):
-            inferred = infer_type(description, bool(commands_in(description)))
+            inferred = infer_type(description)
         case risk.StepResult():
             inferred = ""
     return frozenset({inferred, explicit} - {""})

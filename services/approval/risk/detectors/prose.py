@@ -2,85 +2,116 @@
 
 Prose is never read as a shell command, except where it is one: the whole text, a part in backquotes, or what follows
 "run" or "execute" when that starts with the name of a program. Intent counts where a sentence gives an order
-("Delete all temporary files"), not where it asks or tells ("how do I delete a column", "the executive summary").
+("Delete all temporary files"), not where it asks or tells ("how do I delete a column", "the executive summary"). What verbs and
+nouns mean is data, in `prose.yaml`; where orders stand is the business of `sentences`. English only: a text in another language
+is read for commands, paths and secrets.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from services.approval.risk import normalise
-from services.approval.risk.detectors import paths, secrets
+from services.approval.risk import modifiers, normalise, patterns
+from services.approval.risk.detectors import paths, secrets, sentences, tables
+from services.approval.risk.detectors.sentences import Order
 from services.approval.risk.model import Factor, Span
 from services.approval.risk.rules import BUILTIN
-from services.approval.risk.scoring import MEDIUM, MINOR, PRODUCTION
+from services.approval.risk.scoring import TYPE_BASE
 from services.approval.risk.shell import discovery
 from services.approval.risk.shell.wrapper_table import WRAPPERS
 
 MAX_DESCRIPTION = 1 << 14  # characters
-_CLAUSE = re.compile(
-    r"(?:^|[.;:,!\n(]|\b(?:and|then|to|please|will|must|should|also|now|finally|first|next|by|or|we|i|you|it|agent|need to)\b)\s*(?:\b(?:please|then|also|now|carefully|safely|automatically|immediately|permanently|quickly)\b\s*)*"
-)
-_ASKS = re.compile(
-    r"(?i)^\s*(?:how|what|why|when|where|which|who|does|do|is|are|can|could|should|would|explain|describe|research|analy[sz]e|analy[sz]ing|investigate|summari[sz]e|compare|review|study|"
-    r"explore|find out|look (?:up|into)|learn|evaluate|assess|document|discuss|outline|read|search|critique|brainstorm|survey|examine|inspect|identify|list|estimate|plan|propose|draft|translate|tell me|show me|check whether|verify)\b"
-)
+MAX_COMMANDS = 50  # commands that one text names; a longer list is documentation
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a group of verbs means together with what they act upon.
+
+    `objects` are nouns of which one must follow, `heads` nouns of which one must be what the verb acts upon, `but` what it must
+    not act upon. `content`: taking out of a text or of data in hand is editing, unless a store is named. `files`, `urls`: a name
+    of a file, or an address, is as good as an object.
+    """
+
+    verbs: frozenset[str]
+    objects: frozenset[str]
+    heads: frozenset[str]
+    but: frozenset[str]
+    content: bool
+    files: bool
+    urls: bool
+
+    def holds(self, order: Order) -> bool:
+        """Whether an order means this."""
+        if order.verb not in self.verbs:
+            return False
+        heads = set(order.heads())
+        if self.but and not self.but.isdisjoint(heads):
+            return False
+        if self.content and _edits(order, heads):
+            return False
+        if not (self.objects or self.heads):
+            return True
+        if self.heads and not self.heads.isdisjoint(heads):
+            return True
+        if self.objects and not self.objects.isdisjoint(sentences.phrases(order.rest)):
+            return True
+        return (self.files and any(_is_file(word) for word in order.rest)) or (self.urls and any("://" in word for word in order.rest))
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """An order that a sentence may give: `verbs` in the place of an order, then optionally `objects` later in the sentence."""
+    """Something that a description may say it does; `nouns` are the acts ("deletion") that say it without a verb."""
 
     id: str
     weight: int
     message: str
-    verbs: re.Pattern[str]
-    objects: re.Pattern[str] | None = None
+    nouns: frozenset[str]
+    meanings: tuple[Meaning, ...]
 
 
-def _intent(id: str, weight: int, message: str, verbs: str, objects: str = "") -> Intent:
-    return Intent(
-        f"intent.{id}",
-        weight,
-        message,
-        re.compile(rf"(?i)(?:{verbs})\b"),
-        re.compile(rf"(?i)\b(?:{objects})\b") if objects else None,
+def _edits(order: Order, heads: set[str]) -> bool:
+    """Whether something is taken out of a text or of data in hand, and out of nothing that others keep things in."""
+    named = sentences.phrases(order.rest)
+    return not (_CONTENTS.isdisjoint(heads) and _DOCUMENTS.isdisjoint(named)) and _STORES.isdisjoint(named)
+
+
+def _meaning(data: Mapping[str, Any]) -> Meaning:
+    words = {name: frozenset(data.get(name, ())) for name in ("verbs", "objects", "heads", "but")}
+    return Meaning(**words, content=bool(data.get("content")), files=bool(data.get("files")), urls=bool(data.get("urls")))
+
+
+_DATA = tables.load("prose.yaml")
+_CONTENTS, _STORES = frozenset(_DATA["grammar"]["contents"]), frozenset(_DATA["grammar"]["stores"])
+_DOCUMENTS = frozenset(_DATA["grammar"]["documents"])
+_PRODUCTION, _NOT_PRODUCTION = frozenset(_DATA["grammar"]["production"]), frozenset(_DATA["grammar"]["production_not_before"])
+INTENTS = tuple(
+    Intent(
+        f"intent.{each['id']}",
+        tables.weight(each["weight"]),
+        each["message"],
+        frozenset(each["nouns"]),
+        tuple(_meaning(group) for group in each["orders"]),
     )
-
-
-_CHANGES = "update|write|rotate|create|change|set|add|print|export|share|send|reveal|generate|replace|store|save|edit|modify|put|insert|reset|revoke|copy|upload|expose|log|dump|move|configure|overwrite|append|publish|fix|extract|steal|collect|harvest|read|fetch|retrieve|get"
-_INTENTS = (
-    _intent("destructive", MEDIUM, "Says that it deletes or destroys something.", r"delete|remove|drop|wipe|erase|destroy|purge|truncate|terminate|uninstall|shred|nuke|decommission|tear down"),
-    _intent("destructive", MEDIUM, "Says that it deletes or destroys something.", r"clear|clean up|format|kill|overwrite|reset|empty|flush", r"disks?|drives?|partitions?|tables?|database|data|caches?|logs?|folders?|director(?:y|ies)|files?|processes|servers?|volumes?|buckets?|history|queues?|everything"),
-    _intent("deploy", MEDIUM, "Says that it puts something where others use it.", r"deploy|release|publish|roll out|ship|promote|launch|go live|rollback|roll back|restart|migrate|scale"),
-    _intent("credentials", MEDIUM, "Says that it handles credentials.", _CHANGES, r"credentials?|passwords?|secrets?|api[ _-]?keys?|private keys?|(?:access|api|auth|bearer|oauth|refresh) tokens?|ssh keys?|certificates?"),
-    _intent("payment", MEDIUM, "Says that it moves money.", r"pay|charge|refund|transfer|purchase|buy|invoice|wire|withdraw|process|issue|send", r"payments?|money|funds|refunds?|invoices?|billing|credit cards?|customers?|\$?\d+ ?(?:usd|eur|dollars|euros)|subscriptions?|payouts?"),
-    _intent("rights", MEDIUM, "Says that it changes who may do what.", r"grant|give|elevate|escalate|make|add|change|disable|bypass|enable|turn off|open|set|assign", r"admin(?:istrator)?|root|sudo|permissions?|privileges?|firewall|authentication|two-factor|2fa|mfa|access control|world-writable|security (?:checks?|group|controls?)|antivirus|logging|audit"),
-    _intent("outward", MEDIUM, "Says that it sends something to people outside.", r"send|e-?mail|post|tweet|publish|upload|share|notify|message|forward|exfiltrate|leak", r"e-?mails?|customers?|users|everyone|subscribers|twitter|slack|public(?:ly)?|external|pastebin|third[- ]part(?:y|ies)|newsletter|data to|database"),
-    _intent("push", MINOR, "Says that it publishes commits.", r"push|force[- ]push|merge", r"main|master|remote|origin|branch|commits?|repository|repo|upstream|github|gitlab|changes|code"),
-    _intent("database", MINOR, "Says that it changes a database.", r"update|alter|migrate|run|execute|change|modify|insert|import|restore", r"database|tables?|schema|migrations?|records?|rows|sql"),
-    _intent("system", MEDIUM, "Says that it changes the machine.", r"install|shut ?down|reboot|format|mount|disable|stop|kill|configure|enable|start", r"servers?|system|services?|kernel|disks?|drives?|packages?|cron|daemon|machine|hosts?|production|processes|firewall|network|dns"),
-    _intent("configuration", MINOR, "Says that it changes settings.", _CHANGES, r"config(?:uration)?s?|settings|environment variables?|env vars?"),
-)  # fmt: skip
-_TYPES = (
-    ("workflow_creation", re.compile(r"(?i)(?:create|add|set up|schedule|build|define|write|generate|configure)\b[^.\n]{0,80}\b(?:workflows?|pipelines?|cron ?jobs?|automations?|schedules?|github actions?)\b")),
-    ("git_push", re.compile(r"(?i)(?:force[- ]?push|push)\b[^.\n]{0,80}\b(?:main|master|remote|origin|branch|commits?|repo(?:sitory)?|upstream|github|gitlab|changes|code|git|tags?)\b|git push|open (?:a )?pull request")),
-    ("code_execution", re.compile(r"(?i)(?:run|execute|install|compile|deploy|invoke|launch|eval(?:uate)?)\b(?! (?:a |the )?(?:analysis|comparison|survey|search))|(?:write|implement|develop|generate|create|refactor|build|fix|code)\b[^.\n]{0,60}\b(?:code|scripts?|programs?|functions?|modules?|features?|app(?:lication)?s?|class(?:es)?|endpoints?|bugs?|tests?|component|service|library|tool)\b")),
-    ("file_write", re.compile(r"(?i)(?:write|save|create|update|edit|modify|overwrite|append|generate|delete|remove|rename|move)\b[^.\n]{0,60}(?:\bfiles?\b|\bfolders?\b|\bdirector(?:y|ies)\b|\bconfig(?:uration)?\b|\breadme\b|[\w-]*\.\w{1,5}\b)")),
-    ("api_call", re.compile(r"(?i)(?:call|post|send|invoke|query|request|hit|fetch|trigger|submit)\b[^.\n]{0,60}\b(?:apis?|endpoints?|webhooks?|requests?|https?://\S+)")),
-)  # fmt: skip
-_PRODUCTION = re.compile(r"(?i)(?<![\w-])(?:production|prod|live (?:system|environment|site|database))(?![\w-])(?! lines?| rates?| costs?)")
-_BACKQUOTED = re.compile(r"```(?:\w+\n)?([^`]{1,20000})```|`([^`\n]{1,2000})`")
-_ORDERED = re.compile(
-    r"(?i)\b(?:run|execute|exec|running|executing|command|invoke)\b:?\s+(?:the (?:command|following)(?: command)?:?\s+)?[\"']?([a-z_./~\\$][^\n]{0,2000})"
+    for each in _DATA["intents"]
 )
-_VERBS = frozenset(
-    "find make test sort cut write run open install watch read look split join head tail file update time set wait kill less more convert import identify select fold look last date "
-    "info help start stop service link mount restore dump move copy type command source history script search get format clear paste login at see compare exit format go start sum shift users yes factor expand use screen print touch stat env host mail pr id w top ar as cc cat who return next case process act sh patch stack function local logger let pass batch".split()
+TYPES = tuple((each["id"], tuple(_meaning(group) for group in each["orders"])) for each in _DATA["types"])
+# Verbs that have an act done ("perform the deletion") and verbs that put words on paper ("write a report").
+_PERFORMING = frozenset(
+    "perform do execute carry conduct initiate trigger start run kick schedule complete handle begin undertake proceed force make".split()
 )
-_PATHS = re.compile(
-    r"(?<![\w/.])((?:~|\.{1,2})?/[\w.@~*-]+(?:/[\w.@*-]+)*/?|\.[a-z][\w-]*(?:\.[\w-]+)*|[\w-]+(?:/[\w.-]+)+|[\w-]+\.(?:pem|key|env|ya?ml|json|conf|cfg|ini|toml|sh|py|js|ts|sql|txt|md))(?![\w/])"
+_WRITING = frozenset(
+    "write create make prepare produce generate compile add give provide build update edit draft put design develop read get include format".split()
+)
+_NOUNS = frozenset(noun for intent in INTENTS for noun in intent.nouns)
+_READER = sentences.Reader(
+    {verb for intent in INTENTS for meaning in intent.meanings for verb in meaning.verbs}
+    | {verb for _, meanings in TYPES for meaning in meanings for verb in meaning.verbs}
+    | _PERFORMING
+    | _WRITING,
+    _NOUNS,
 )
 
 
@@ -96,119 +127,178 @@ class Reading:
 def read(text: str) -> Reading:
     """Reads a description."""
     if len(text) > MAX_DESCRIPTION:
-        return Reading((normalise.unreadable("too-large", f"A description of {len(text)} characters; at most {MAX_DESCRIPTION} are read."),), (), "")
-    factors = secrets.detect(text)
-    commands = commands_in(text)
-    asks = bool(_ASKS.match(text))
-    ordered: set[str] = set()
-    if not asks:
-        for factor in _intents(text):
-            factors.append(factor)
-            ordered.add(factor.id)
-    factors += _named_paths(text, changes=not asks and _changes(text))
-    if ordered and (found := _PRODUCTION.search(text)):
-        factors.append(
-            Factor(
-                "environment.production",
-                "environment",
-                "Says that it acts on production.",
-                PRODUCTION,
-                excerpt=found.group(),
-                span=Span(found.start(), found.end()),
-                safer_alternative="Do it in staging first.",
-            )
-        )
-    return Reading(tuple(factors), tuple(commands), "" if asks and not commands else infer_type(text, bool(commands)))
+        message = f"A description of {len(text)} characters; at most {MAX_DESCRIPTION} are read."
+        return Reading((normalise.unreadable("too-large", message),), (), "")
+    orders = orders_in(text)
+    commands = commands_in(text, orders)
+    intents = {factor.id: factor for factor in reversed(list(_intents(text, orders)))}
+    changes = any(not order.looking for order in orders)
+    factors = [*secrets.detect(text), *intents.values(), *_named_paths(text, changes=changes)]
+    if intents and (span := _production(text)):
+        factors.append(modifiers.production("Says that it acts on production.", text[span.start : span.end]))
+    return Reading(tuple(factors), tuple(commands), _type_of(orders, commands))
 
 
-def _intents(text: str) -> list[Factor]:
-    found: dict[str, Factor] = {}
-    for clause in _CLAUSE.finditer(text):
-        start = clause.end()
-        sentence_end = min((i for i in (text.find(c, start) for c in ".;\n") if i >= 0), default=len(text))
-        for intent in _INTENTS:
-            verb = intent.verbs.match(text, start)
-            if verb is None or intent.id in found:
-                continue
-            rest = text[verb.end() : min(sentence_end, verb.end() + 200)]
-            if intent.objects is not None and not intent.objects.search(rest):
-                continue
-            if intent.objects is None and not rest.strip(" .!") and len(text.split()) > 1 and clause.start() > 0:
-                continue
-            found[intent.id] = Factor(
-                intent.id,
-                "intent",
-                intent.message,
-                intent.weight,
-                excerpt=secrets.redact(text[verb.start() : verb.end() + 80])[:120],
-                span=Span(verb.start(), verb.end()),
-            )
-    return list(found.values())
+def orders_in(text: str) -> list[Order]:
+    """The orders that a description gives, in their order; writing about something is looking at it."""
+    found = list(_READER.orders(text))
+    return [order for order in found if not (order.verb in _WRITING and not _DOCUMENTS.isdisjoint(order.heads()) and not _reaches(order))]
 
 
-def _changes(text: str) -> bool:
-    return bool(re.search(rf"(?i)\b(?:{_CHANGES}|delete|remove)\b", text)) and not re.match(r"(?i)\s*(?:read|get|fetch|show|print|cat|view)\b", text)
+def _reaches(order: Order) -> bool:
+    """Whether what is written is a file of the project all the same: "update the README file"."""
+    return any(_is_file(word) for word in order.phrase)
 
 
-def _named_paths(text: str, *, changes: bool) -> list[Factor]:
-    factors = []
-    for match in _PATHS.finditer(text):
-        path = match.group(1).rstrip(".,")
+def infer_type(text: str) -> str:
+    """The type of approval that a description implies, empty for none."""
+    orders = orders_in(text[:MAX_DESCRIPTION])
+    return _type_of(orders, commands_in(text, orders))
+
+
+def _type_of(orders: list[Order], commands: list[str]) -> str:
+    if commands:
+        return "code_execution"
+    found = {
+        next((name for name, meanings in TYPES if any(meaning.holds(order) for meaning in meanings)), "") for order in orders if not order.looking
+    }
+    return max(found, key=lambda name: (TYPE_BASE.get(name, 0), name), default="")
+
+
+def _intents(text: str, orders: list[Order]) -> Iterator[Factor]:
+    for order in orders:
+        act = order.verb if order.verb in _NOUNS and order.words == (_TITLE,) else _act(order)
+        for intent in INTENTS:
+            if act in intent.nouns or any(meaning.holds(order) for meaning in intent.meanings):
+                excerpt = secrets.redact(text[order.start : order.end + 80])[:120]
+                yield Factor(intent.id, "intent", intent.message, intent.weight, excerpt, Span(order.start, order.end))
+
+
+_TITLE = "\u0001"
+
+
+def _act(order: Order) -> str:
+    """The act that a performing verb has done, empty when there is none: "perform a full deletion of"."""
+    if order.verb not in _PERFORMING or not order.phrase:
+        return ""
+    return next((word for word in sentences.tails(order.phrase[-1:]) if word in _NOUNS), "")
+
+
+def _production(text: str) -> Span | None:
+    """Where a text names production, as a word of its own and not as part of another ("production line")."""
+    for sentence in sentences.tokens(text):
+        for index, token in enumerate(sentence):
+            following = sentence[index + 1].text.removesuffix("'s") if index + 1 < len(sentence) else ""
+            live = token.text == "live" and following in ("system", "environment", "site", "database", "server", "servers", "traffic")
+            if live or (token.text in _PRODUCTION and following not in _NOT_PRODUCTION):
+                return Span(token.start, token.end)
+    return None
+
+
+# -- paths and commands that a text names --------------------------------------------------------------------------------------
+
+_FILE_ENDINGS = frozenset(
+    "pem key env yaml yml json conf cfg ini toml sh py js ts tsx jsx sql txt md csv html css xml log lock go rs java rb php c h cpp ipynb tf pdf docx xlsx".split()
+)
+_TRIMMED = "\"'`\u201c\u201d\u2018\u2019()[]{}<>,;:!?"
+_BACKQUOTED = patterns.compile(r"```(?:\w+\n)?([^`]+)```|`([^`\n]+)`")
+_SHELL_LIKE = patterns.compile(r"(?:^|\s)--?\w|[|<>]|&&|;\s*\w|\$\(|\$\w|(?:^|\s)(?:/|~/|\./)\w|=\S")
+_ASSIGNMENT = patterns.compile(r"^[A-Za-z_]\w*=\S")
+_SPOKEN = frozenset(
+    "the a an with into from our all my your is are how of this that these and for its their any every using between about when which".split()
+)
+_RUNNING = frozenset({"run", "execute", "exec", "invoke", "launch", "issue", "type", "enter", "use", "call"})
+_STOPS = (
+    " in order to ",
+    " so that ",
+    " because ",
+    " before ",
+    " after ",
+    " on the ",
+    " for the ",
+    " and then ",
+    " to verify",
+    " and report",
+    " and check",
+)
+# Programs whose names are ordinary verbs and nouns: only the rest of the line tells that they are meant.
+_ORDINARY_WORDS = frozenset(
+    "find make test sort cut write run open install watch read look split join head tail file update time set wait kill less more convert import identify select fold last date "
+    "info help start stop service link mount restore dump move copy type command source history script search get format clear paste login at see compare exit go sum shift users yes "
+    "factor expand use screen print touch stat env host mail pr id w top ar as cc cat who return next case process act sh patch stack function local logger let pass batch".split()
+)
+
+
+def _is_file(word: str) -> bool:
+    """Whether a word is the name of a file: a known ending, or a name that begins with a dot."""
+    stem, dot, ending = word.rpartition(".")
+    return bool(dot) and ((bool(stem) and ending.lower() in _FILE_ENDINGS) or (not stem and len(ending) > 1 and ending.isalpha()))
+
+
+def _named_paths(text: str, *, changes: bool) -> Iterator[Factor]:
+    """Factors of the paths that a text names: read, or changed where it gives an order that changes something."""
+    for word in text.split():
+        path = word.strip(_TRIMMED).rstrip(".")
+        if "://" in path or not ("/" in path or path[:1] in ".~" or "_" in path or _is_file(path)):
+            continue
         found = paths.classify(path)
-        if found is None or (found.id in ("system", "vcs-internals") and not changes):
+        if found is None or (not found.read and not changes):
             continue
         factor = (paths.write_factor(path) if changes else None) or paths.read_factor(path)
         if factor is not None and factor.id != "sensitive-path.outside":
-            factors.append(factor)
-    return factors
+            yield factor
 
 
-def infer_type(text: str, has_command: bool = False) -> str:
-    """The type of approval that a description implies, empty for none."""
-    if has_command:
-        return "code_execution"
-    for clause in _CLAUSE.finditer(text):
-        for name, pattern in _TYPES:
-            if pattern.match(text, clause.end()):
-                return name
-    return ""
-
-
-def commands_in(text: str) -> list[str]:
-    """The shell commands that a description is, or names."""
+def commands_in(text: str, orders: list[Order] | None = None) -> list[str]:
+    """The shell commands that a description is, or names; at most MAX_COMMANDS."""
     stripped = text.strip()
     if _is_command(stripped):
         return [stripped]
-    found = [a or b for a, b in _BACKQUOTED.findall(text)]
-    commands = [c.strip() for c in found if _starts_with_program(c.strip())]
-    for match in _ORDERED.finditer(text):
-        candidate = re.split(r"\s+(?:in order to|so that|because|before|after|on the|for the|to (?!/))", match.group(1))[0].strip().rstrip(".\"'")
-        first = candidate.split(None, 1)[0] if candidate else ""
-        if candidate and _starts_with_program(candidate) and (first not in _VERBS or _shell_like(candidate)):
-            commands.append(candidate)
-    return commands
+    found = [match.group(1) or match.group(2) for match in _BACKQUOTED.finditer(text)] if "`" in text else []
+    commands = [command.strip() for command in found if _starts_with_program(command.strip())]
+    for order in orders_in(text) if orders is None else orders:
+        if order.verb in _RUNNING and (command := _ordered(text[order.end :])):
+            commands.append(command)
+    return commands[:MAX_COMMANDS]
+
+
+def _ordered(rest: str) -> str:
+    """The command that follows "run", empty when what follows is prose."""
+    line = rest.split("\n", 1)[0].lstrip(" :")
+    for opening in ("the following command:", "the following:", "the command:", "the following command", "the command", "command:", "command"):
+        if line.lower().startswith(opening):
+            line = line[len(opening) :].lstrip(" :")
+            break
+    line = line.lstrip("\"'")
+    for stop in _STOPS:
+        line = line.partition(stop)[0]
+    at = line.find(" to ")
+    if at >= 0 and line[at + 4 : at + 5] not in ("/", "~", "."):
+        line = line[:at]
+    candidate = line.strip().rstrip(".\"'")
+    first = candidate.split(None, 1)[0] if candidate else ""
+    return candidate if candidate and _starts_with_program(candidate) and (first not in _ORDINARY_WORDS or _shell_like(candidate)) else ""
 
 
 def _is_command(text: str) -> bool:
-    first = text.split(None, 1)[0] if text else ""
+    """Whether a whole text is a command line."""
     if not _starts_with_program(text):
         return False
-    if first in _VERBS or " " not in text:
+    first = text.split(None, 1)[0]
+    if first in _ORDINARY_WORDS or " " not in text:
         return _shell_like(text) and not text.endswith((".", "?"))
-    return _shell_like(text) or not re.search(r"\b(?:the|a|an|with|into|from|our|all|my|your|is|are|how|of)\b", text)
+    return _shell_like(text) or _SPOKEN.isdisjoint(text.split())
 
 
 def _shell_like(text: str) -> bool:
-    return bool(re.search(r"(?:^|\s)--?\w|[|<>]|&&|;\s*\w|\$\(|\$\w|(?:^|\s)(?:/|~/|\./)\w|=\S", text))
+    return _SHELL_LIKE.search(text) is not None
 
 
 def _starts_with_program(text: str) -> bool:
     first = text.split(None, 1)[0] if text else ""
     if not first or (first != first.lower() and not first.startswith(("/", "./", "~"))):
         return False
-    if re.match(r"^[A-Za-z_]\w*=\S", first):
+    if "=" in first and _ASSIGNMENT.match(first):
         return True
     name = first.rpartition("/")[2]
-    return bool(name) and (
-        name in WRAPPERS or BUILTIN.knows(name) or discovery.known(name) or first.startswith(("./", "/usr/", "/bin/")) or name == "rm"
-    )
+    return bool(name) and (name in WRAPPERS or BUILTIN.knows(name) or discovery.known(name) or first.startswith(("./", "/usr/", "/bin/")))

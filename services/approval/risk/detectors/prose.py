@@ -259,7 +259,23 @@ def commands_in(text: str, orders: list[Order] | None = None) -> list[str]:
     for order in orders_in(text) if orders is None else orders:
         if order.verb in _RUNNING and (command := _ordered(text[order.end :])):
             commands.append(command)
-    return commands[:MAX_COMMANDS]
+    named = commands[:MAX_COMMANDS]
+    bare = [command for command in _bare(text) if not any(known in command or command in known for known in named)]
+    return [*named, *bare][:MAX_COMMANDS]
+
+
+def _bare(text: str) -> Iterator[str]:
+    """Command lines among the sentences: a line, or what follows a full stop or a colon, that only a shell would read."""
+    for line in text.split("\n"):
+        start = 0
+        while start < len(line):
+            stops = [at + 2 for at in (line.find(". ", start), line.find(": ", start)) if at >= 0]
+            end = min(stops, default=len(line))
+            part = line[start:end].strip()
+            if _starts_with_program(part) and _shell_like(line[start:]) and "`" not in part:
+                yield line[start:].strip()
+                break
+            start = end
 
 
 def _ordered(rest: str) -> str:

@@ -145,6 +145,23 @@ ACTS = {
         "import smtplib\ns = smtplib.SMTP('localhost')\nfor to in open('list.txt'):\n    s.sendmail('a', to, 'hello')",
         "import hashlib\nfor w in open('words.txt'):\n    if hashlib.md5(w.encode()).hexdigest() == '5f4dcc3b5aa765d61d8327deb882cf99':\n        print(w)",
     ],
+    "network, by address": [
+        "import subprocess, ipaddress\nfor ip in ipaddress.ip_network('10.0.0.0/24'):\n    subprocess.call(['ping', '-c1', str(ip)])",
+        "import imaplib\nm = imaplib.IMAP4_SSL('x.io')\nm.expunge()",
+        "import requests\nfor r in requests.get('https://x.io/a').json():\n    requests.delete(r['url'])",
+        "import tarfile\ntarfile.TarInfo('../../etc/cron.d/x')",
+        "import urllib.request, zipfile, io, sys\nz = zipfile.ZipFile(io.BytesIO(urllib.request.urlopen('https://x.io/a').read()))\nz.extractall('lib')\nsys.path.insert(0, 'lib')",
+    ],
+    "commands by their words": [
+        "import subprocess\nfor c in ('git status', 'setenforce 0'):\n    subprocess.run(c.split())",
+        "import subprocess, shlex\nsteps = {'a': 'ls', 'b': 'iptables -F'}\nfor k in steps:\n    subprocess.run(shlex.split(steps[k]))",
+        "from collections import namedtuple\nimport os\nJob = namedtuple('Job', 'name cmd')\nfor j in [Job('a', 'ls'), Job('b', 'mkfs.ext4 /dev/sdb1')]:\n    os.system(j.cmd)",
+        "import os\nclass C:\n    pass\nc = C()\nsetattr(c, 'cmd', 'kill -9 -1')\nos.system(c.cmd)",
+        "import subprocess\ndef plan():\n    yield ['useradd', 'x']\nfor c in plan():\n    subprocess.run(c)",
+        "from kubernetes import client\nfrom kubernetes.stream import stream\nstream(client.CoreV1Api().connect_get_namespaced_pod_exec, 'a', 'b', command=['id'])",
+        "open('/tmp/a.sh', 'w').write('rm -rf /home/*')\nimport os\nos.system('bash /tmp/a.sh')",
+        "from shop.models import Order\nOrder.objects.all().delete()",
+    ],
     "resources": [
         "import os\nwhile True:\n    os.fork()",
         "a = []\nwhile True:\n    a.append('x' * 1000)",
@@ -187,6 +204,12 @@ def test_what_is_risky_asks_a_person(category: str, code: str) -> None:
 
 
 ORDINARY = [
+    "import subprocess, json, sys\nout = subprocess.check_output([sys.executable, '-m', 'pip', 'list', '--format=json'])\nprint(json.loads(out))",
+    "import shlex, subprocess, sys\nTOOLS = {'lint': 'ruff check .', 'test': 'pytest -q'}\nfor name in sys.argv[1:] or TOOLS:\n    subprocess.call(shlex.split(TOOLS[name]))",
+    "import socket, ssl\nfor h in ('example.com', 'python.org'):\n    with socket.create_connection((h, 443)) as s:\n        print(ssl.create_default_context().wrap_socket(s, server_hostname=h).getpeercert())",
+    "import os\nfd = os.open('/tmp/a.lock', os.O_CREAT | os.O_EXCL)\nos.close(fd)\nos.unlink('/tmp/a.lock')",
+    "import pytest\n@pytest.fixture\ndef db(tmp_path):\n    p = tmp_path / 'a.db'\n    yield p\n    p.unlink()",
+    "import asyncio\nasync def serve(r, w):\n    w.write(await r.readline())\n    await w.drain()\nasync def main():\n    await asyncio.start_server(serve, '127.0.0.1', 8888)\nasyncio.run(main())",
     "import argparse\np = argparse.ArgumentParser()\np.add_argument('file')\nprint(open(p.parse_args().file).read())",
     "import pandas as pd\ndf = pd.read_csv('a.csv')\ndf.query('x > 1').to_csv('out/b.csv')\nprint(df.eval('x + y'))",
     "import sqlite3\nc = sqlite3.connect('a.db')\nc.execute('INSERT INTO t VALUES (?)', (1,))\nprint(c.execute('SELECT * FROM t').fetchall())",

@@ -202,8 +202,12 @@ class Effects:
         if about > 1 or (about and "command" in taints):
             self.flag("exfiltration.machine", MEDIUM, "Sends to the network what machine and whose it is.", call)
 
+    def was_fetched(self, path: str) -> bool:
+        """Whether a file, or the folder it is in, came from the network."""
+        return bool(self.fetched) and any(path == each or path.startswith(f"{each}/") for each in self.fetched)
+
     def made_runnable(self, path: Value, call: Call) -> None:
-        if any(t in self.fetched for t in path.texts()):
+        if any(self.was_fetched(t) for t in path.texts()):
             self.flag("execution.prepared", SERIOUS, "Makes a program of what was fetched from the network.", call)
 
     def copies_itself(self, call: Call) -> None:
@@ -370,6 +374,8 @@ class Effects:
 
     def dangerous(self, name: str) -> bool:
         """Whether a function must not be handed on to one that is not known: it may be called there."""
+        if name.endswith(("()", "[]")):
+            return False  # what it gave, not the function
         plain = names.plain(names.canonical(name))
         row = CALLS.get(plain)
         if plain in DANGEROUS or (row is not None and row[1] >= SERIOUS):

@@ -37,6 +37,7 @@ LOCKED = (
 _CACHES = frozenset("__pycache__ .pytest_cache .mypy_cache .ruff_cache .ipynb_checkpoints .DS_Store .coverage Thumbs.db".split())
 _READERS = frozenset("read_text read_bytes".split())
 _WILDCARDS = patterns.compile(r"(?:\*|\?|\[[^\]/]{1,40}\])+")
+_RECORDERS = ("/dev/input/", "/dev/uinput", "/dev/hidraw", "/dev/video", "/dev/snd/", "/dev/audio", "/dev/fb")
 PROGRAM = "./program.py"  # what `__file__` stands for
 _HUNTED = (
     "id_rsa",
@@ -83,7 +84,7 @@ def found_in(effects: Effects, call: Call) -> Value:
         return Value(hidden=True, taints=taints, items=(Value(hidden=True, taints=taints),), size=2)
     taints |= {"found"}
     if name.startswith("glob."):
-        matches = tuple(_WILDCARDS.sub(HIDDEN, t) for t in start.texts())
+        matches = tuple(HIDDEN.join(_WILDCARDS.split(t)) for t in start.texts())
         return Value(hidden=True, taints=taints, items=(Value(matches, False, (), taints),), size=2)
     under = joined_path([Value(start.consts, start.hidden), Value((pattern.replace("**/", "").replace("*", HIDDEN) if pattern else HIDDEN,))])
     each = Value(under.consts, False, ("os.DirEntry()",) if name == "os.scandir" else (PATH,), taints)
@@ -112,6 +113,8 @@ def opened(effects: Effects, call: Call) -> Value:
         if "packages" in path.taints:
             effects.flag("code.injection", HIGH, "Changes the code of installed packages.", call)
         taints = path.taints - {"file", "fetched"} | {"for-writing"}
+        if any(loop.endless for loop in call.loops) and not any(loop.waits for loop in call.loops) and any(HIDDEN in t for t in path.texts()):
+            effects.flag("resource.disk", SERIOUS, "Makes files without end.", call)
     else:
         taints = read(effects, path, call)
     return Value(path.consts, True, ("open()",), taints)
@@ -126,6 +129,9 @@ def read(effects: Effects, path: Value, call: Call) -> frozenset[str]:
         taints |= effects.written_taints(text)
         if text.endswith(PROGRAM):
             taints.add("itself")
+        if text.startswith(_RECORDERS):
+            taints.add("recorded")
+            effects.flag("code.input", HIGH, "Records a person's input, picture or voice.", call, text)
     if path.hidden or HIDDEN in path.text():
         effects.reads_unknown = True
     return frozenset(taints - {"temp"} if "roams" in taints else taints)
@@ -222,6 +228,9 @@ def removed(effects: Effects, call: Call) -> Value:
         return NOTHING
     if all(posixpath.basename(t.rstrip("/")) in _CACHES or t.endswith(".pyc") for t in texts):
         effects.flag("code.delete", MINOR, "Deletes caches.", call)
+        return NOTHING
+    if all(paths.is_temporary(t) and not t.rstrip("/").endswith(("/tmp", HIDDEN)) for t in texts):
+        effects.flag("code.delete", MINOR, "Deletes temporary files.", call)
         return NOTHING
     if recursive and any(t != HIDDEN and paths.is_root(t) for t in texts):
         weight, message = CRITICAL, "Removes the system or a person's files."
@@ -322,7 +331,10 @@ def unpacked(effects: Effects, call: Call) -> Value | None:
         effects.flag("network.brute-force", HIGH, "Tries one password after another.", call)
     fetched = call.receiver.taints & {"fetched"} or any(t in effects.fetched for t in call.receiver.texts())
     effects.flag("code.extract", MINOR if fetched else NOTE, "Unpacks an archive, to wherever it says.", call)
-    effects.touch(call.argument(0, "path", "extract_dir"), call, write=True)
+    target = call.argument(1 if call.name == "shutil.unpack_archive" else 0, "path", "extract_dir")
+    effects.touch(target, call, write=True)
+    if fetched:
+        effects.fetched.update(t for t in target.texts() if t != HIDDEN and target is not NOTHING)
     return NOTHING
 
 

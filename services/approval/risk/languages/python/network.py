@@ -22,6 +22,7 @@ _TELLING = frozenset(
 )  # what an address must not hold
 _LOCAL = frozenset("localhost 127.0.0.1 ::1 127.0.1.1".split())
 _WRITES = frozenset("post put patch delete request".split())
+_MANY_HOSTS = 16  # addresses from which it is no longer a few known ones that are looked at
 _MANY = 1000  # repetitions without a pause from which requests are a flood
 
 
@@ -137,7 +138,8 @@ def _reach(effects: Effects, call: Call, host: Value, pair: Value) -> None:
     for text in texts:
         address(effects, call, text)
     port = pair.items[1] if pair.items is not None and len(pair.items) > 1 else call.argument(1, "port")
-    if ("looped" in host.taints or "looped" in port.taints) and call.loops:
+    few = not host.hidden and len(host.consts) < _MANY_HOSTS and "looped" not in port.taints
+    if call.loops and (host.taints | port.taints) & {"looped", "addresses"} and not few:
         effects.flag("network.scan", SERIOUS, "Looks for open ports or hosts.", call)
     else:
         effects.flag("code.connect", MINOR, "Connects to another machine.", call)

@@ -19,6 +19,7 @@ _SHELLS = frozenset("sh bash dash zsh ksh fish ash cmd cmd.exe powershell powers
 _INTERPRETERS = frozenset("python python3 python2 perl ruby node php pwsh".split()) | _SHELLS
 _PLAIN_WORD = patterns.compile(r"^[\w./=:@%+,~*-]+$")
 _FROM_ELSEWHERE = frozenset({"fetched", "socket"})
+_MANY_HOSTS = 16  # addresses from which it is no longer a few known ones that are looked at
 _SENDERS = frozenset("curl wget nc ncat netcat scp rsync ftp sftp aws gsutil rclone socat telnet mail sendmail dig nslookup host ping".split())
 
 
@@ -89,15 +90,18 @@ def run(effects: Effects, call: Call, given: Value, *, shell: Value = NOTHING) -
     elif taints & {"decoded"}:
         effects.flag("execution.decoded", SERIOUS, "Runs a command that was encoded.", call)
     hidden = False
-    for line in commands(given):
+    lines = commands(given)
+    for line in lines:
         words = line.split()
         plain = words[0].strip("'") if words else ""
         if not plain or HIDDEN in plain.rpartition("/")[2] or plain.startswith(HIDDEN):
             hidden = True
             continue
         effects.shell(line)
-        if any(word.strip("'") in effects.fetched for word in words[:3]):
+        if any(effects.was_fetched(word.strip("'")) for word in words[:3]):
             effects.flag("execution.fetched", HIGH, "Runs what was fetched from the network.", call)
+        if plain.rpartition("/")[2] in _SENDERS and ("addresses" in taints or ("looped" in taints and len(lines) >= _MANY_HOSTS)):
+            effects.flag("network.scan", SERIOUS, "Looks for hosts, one address after another.", call)
         if plain.rpartition("/")[2] in _SENDERS:
             effects.leaving(call, taints - {"file"} if plain in ("ping", "dig", "host") else taints)
         if plain.rpartition("/")[2] in _INTERPRETERS and any("program.py" in w for w in words[1:]):

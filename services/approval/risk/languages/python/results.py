@@ -69,6 +69,7 @@ _TYPED = frozenset("input getpass.getpass raw_input".split())
 _PACKAGES = frozenset(
     "site.getsitepackages site.getusersitepackages sysconfig.get_path sysconfig.get_paths distutils.sysconfig.get_python_lib".split()
 )
+_NETWORKS = ("ipaddress.ip_network", "ipaddress.IPv4Network", "ipaddress.IPv6Network", "netaddr.IPNetwork", "netaddr.iter_iprange")
 _ENCRYPTS = frozenset("encrypt encrypt_and_digest encryptor encrypt_file".split())
 
 
@@ -153,12 +154,10 @@ def item(owner: Value, key: Value) -> Value:
     if owner.entries is not None:
         exact = [v for k, v in owner.entries if key.known and k in key.consts]
         loose = [v for k, v in owner.entries if k is None or not key.known]
-        found = join_all(exact or loose)
-        return (
-            found
-            if exact and not owner.hidden
-            else tainted(join_all([found, Value(hidden=owner.hidden or not exact)]), owner.taints if not exact else NONE)
-        )
+        if not exact and not loose:
+            return Value(hidden=True, taints=owner.taints)
+        found = join_all([*(exact or loose), Value(hidden=True)] if owner.hidden else exact or loose)
+        return found if exact else tainted(found, owner.taints)
     if owner.known and key.known and len(owner.consts) == 1 and len(key.consts) == 1:
         whole, at = owner.consts[0], key.consts[0]
         if isinstance(whole, str | bytes) and isinstance(at, int) and -len(whole) <= at < len(whole):
@@ -318,6 +317,8 @@ def result(call: Call) -> Value:
     if name.startswith("tempfile.") and name.count(".") == 1:
         made = Value((f"/tmp/{HIDDEN}",), False, (f"{name}()",), taints | {"temp"})
         return sequence([Value(hidden=True, taints=NONE), made]) if name == "tempfile.mkstemp" else made
+    if name.startswith(_NETWORKS):
+        return Value(hidden=True, names=(f"{name}()",), taints=taints | {"addresses"})
     if name in _RANDOM:
         return Value(hidden=True, taints=taints | {"random"})
     if name == "vars" and args:

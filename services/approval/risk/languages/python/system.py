@@ -76,6 +76,16 @@ def mapped(effects: Effects, call: Call) -> Value | None:
     return None
 
 
+def searched(effects: Effects, call: Call) -> Value | None:
+    """`sys.path` gets one more folder to import from."""
+    for text in (t for v in call.args for t in v.texts()):
+        if effects.was_fetched(text):
+            effects.flag("execution.fetched", HIGH, "Imports what was fetched from the network.", call, text)
+        elif paths.is_temporary(text):
+            effects.flag("code.search-path", MEDIUM, "Imports from a folder that anyone can write to.", call, text)
+    return NOTHING
+
+
 def unverified(effects: Effects, call: Call) -> Value | None:
     effects.flag("code.tls-off", MINOR, "Skips the check of the server's identity.", call)
     return None
@@ -204,6 +214,7 @@ HANDLERS: dict[str, Callable[[Effects, Call], Value | None]] = {
     "mmap.mmap": mapped,
     **dict.fromkeys(("ssl._create_unverified_context", "urllib3.disable_warnings"), unverified),
     **dict.fromkeys(("os.putenv", "os.environ.update", "os.environ.setdefault"), environment_changed),
+    **dict.fromkeys(("sys.path.insert", "sys.path.append", "sys.path.extend", "site.addsitedir"), searched),
     "os.path.join": joined,
     **dict.fromkeys(("bytearray", "os.urandom", "open.truncate", "open.seek", "os.posix_fallocate", "os.fallocate", "secrets.token_bytes"), allocated),
     **dict.fromkeys(("sys.settrace", "threading.settrace"), traced),

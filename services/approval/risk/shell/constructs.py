@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MAX_ROUNDS = 8  # values of a `for` whose body is walked once for each; with more of them its variable is hidden
 MAX_VALUE = 65536  # characters that a variable may hold; more is hidden
 
+_OPENS = frozenset("{ if while until for case select [[".split())
+
 Construct = Callable[["Walker", Node, Flow], Flow]
 
 _BLANKS = b" \t"
@@ -253,7 +255,7 @@ def _for(walker: Walker, node: Node, stdin: Flow) -> Flow:
         known = arguments.items if arguments is not None else None
         values = [Word(item) for item in known] if known is not None else [Word(HIDDEN)]
     for word in values:
-        if word.known and (found := paths.read_factor(word.text, walker.place)):
+        if word.known and ("/" in word.text or "." in word.text) and (found := paths.read_factor(word.text, walker.place)):
             walker.add(found)
     taints = NONE.union(*(word.taints for word in values)) if values else NONE
     texts = list(dict.fromkeys(word.text for word in values))
@@ -447,6 +449,8 @@ def command(walker: Walker, node: Node, stdin: Flow, extra: Sequence[Node]) -> F
             joins = bool(found)
     for child in behind:
         given += resolver.words(child)
+    if len(given) > 2 and given[0].text == "coproc" and given[2].text in _OPENS:
+        del given[1]  # the name of the coprocess; the grammar takes all of it for one command
     own = stdin
     for child in redirected:
         own = redirects.given(walker, child, own)

@@ -59,7 +59,9 @@ class Resolver:
         value = self._value(node, quoted=False)
         if value.text.isascii():
             return [Word(value.text, value.taints, start, end)]
-        texts = words.pieces(value.text, max(1, MAX_WORDS - self._words))
+        if self._words > MAX_WORDS:
+            return [Word(HIDDEN, value.taints, start, end)]
+        texts = words.pieces(value.text, MAX_WORDS)
         self._words += len(texts)
         return [Word(text, value.taints, start, end, value.options) for text in texts]
 

@@ -66,6 +66,10 @@ def separated(source: bytes) -> bytes:
     """
     if b"\r" in source:
         source = source.replace(b"\r\n", b" \n").replace(b"\r", bytes([_STAND_IN]))
+    if b"<>" in source:  # the grammar does not know this redirection; it is read as `<`, and redirects looks for the rest
+        source = source.replace(b"<>", b"< ")
+    if source.endswith(b"\\\n"):
+        source = source[:-2] + b" \n"  # nothing is left to be continued
     at, brace = source.find(b"\n\\"), source.find(b"{")
     if at < 0 and brace < 0:
         return source
@@ -88,6 +92,11 @@ def separated(source: bytes) -> bytes:
 def _is_list(body: bytes) -> bool:
     """Whether the inside of braces makes a list or a range of words, and not a group of commands."""
     return (b"," in body or b".." in body) and _BREAKS.isdisjoint(body)
+
+
+def mixed(source: bytes) -> bool:
+    """Whether some lines end in a carriage return and others do not, so that where a here-document ends can be read in two ways."""
+    return b"\r\n" in source and b"<<" in source and source.count(b"\n") != source.count(b"\r\n")
 
 
 def swallowed(source: bytes, tree: Tree) -> int | None:

@@ -40,7 +40,7 @@ def given(walker: Walker, redirect: Node, stdin: Flow) -> Flow:
 def all_taken(walker: Walker, redirects: Sequence[Node], flow: Flow) -> Flow:
     """What is left of a command's output, after all of these redirections."""
     for redirect in redirects:
-        if redirect.type == "file_redirect":
+        if redirect.type == "file_redirect" and walker.step():
             flow = taken(walker, redirect, flow)
     return flow
 

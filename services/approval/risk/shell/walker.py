@@ -26,10 +26,10 @@ from services.approval.risk.shell.words import MARKS, NONE, SPLIT, Value, Word
 
 MAX_DEPTH = 60  # nested constructs of one script
 MAX_NESTED = 6  # scripts inside scripts (sh -c "sh -c ...")
-MAX_SCRIPT = 1 << 18  # characters of one script
-MAX_CHARACTERS = 1 << 19  # characters of all the scripts of one assessment
+MAX_SCRIPT = 1 << 17  # characters of one script
+MAX_CHARACTERS = 1 << 18  # characters of all the scripts of one assessment
 MAX_COMMANDS = 4000  # commands of one assessment, nested scripts included; each takes about a tenth of a millisecond
-MAX_STEPS = 30_000  # constructs of one assessment, those of a loop's and a function's body each time they are walked
+MAX_STEPS = 16_000  # constructs and redirections of one assessment, those of a loop's or a function's body each time it is walked
 MAX_OUTPUT = 65536  # characters of a command's output that are remembered
 
 # A letter that is not ASCII is part of a word and never part of a name, as in bash: a control character is just that.
@@ -202,11 +202,7 @@ class Walker:
 
     def walk(self, node: Node, stdin: Flow) -> Flow:
         """Assesses one node of the script and everything in it; says what it prints."""
-        state = self.state
-        state.steps += 1
-        if state.steps > MAX_STEPS or state.commands > MAX_COMMANDS:
-            if state.steps == MAX_STEPS + 1:
-                self.unreadable("too-many", f"More than {MAX_STEPS} constructs.")
+        if not self.step():
             return Flow(present=True)
         self._depth += 1
         try:
@@ -220,6 +216,14 @@ class Walker:
             return handler(self, node, stdin)
         finally:
             self._depth -= 1
+
+    def step(self) -> bool:
+        """Counts one piece of work; whether it is still within the budget."""
+        state = self.state
+        state.steps += 1
+        if state.steps == MAX_STEPS + 1:
+            self.unreadable("too-many", f"More than {MAX_STEPS} constructs.")
+        return state.steps <= MAX_STEPS and state.commands <= MAX_COMMANDS
 
     def span(self, node: Node) -> Span | None:
         """Where a node stands in the text that was given, None for another text."""

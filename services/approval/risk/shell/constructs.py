@@ -76,7 +76,11 @@ def _both(flow: Flow, produced: Flow) -> Flow:
     """What two commands print one after the other."""
     if not produced.present:
         return flow
-    return Flow(None if flow.present else produced.text, flow.taints | produced.taints, present=True)
+    text = produced.text
+    if flow.present:
+        known = flow.text is not None and text is not None and len(flow.text) + len(text) <= MAX_VALUE
+        text = f"{flow.text}{text}" if known else None
+    return Flow(text, flow.taints | produced.taints, present=True)
 
 
 def _sequence(walker: Walker, nodes: Sequence[Node], stdin: Flow) -> Flow:

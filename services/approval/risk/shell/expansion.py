@@ -54,7 +54,7 @@ class Resolver:
             text = self.source[start:end].decode("utf-8", "replace")
             if kind == "raw_string":
                 return [Word(text[1:-1], NONE, start, end)]
-            if "\\" not in text and not node.child_count:
+            if "\\" not in text and "{" not in text and not node.child_count:
                 return [Word(text, NONE, start, end)]
         value = self._value(node, quoted=False)
         if value.text.isascii():
@@ -253,6 +253,8 @@ class Resolver:
         subject = children[at]
         value = self._subject(subject)
         name = self.raw(subject)
+        if value.items is not None and subject.type != "subscript" and name != "@":
+            value = Value(value.text, value.taints)  # the name of an array alone is its first element
         rest = children[at + 1 : -1]
         if not rest:
             return self._split(value, quoted) if name != "*" or quoted else self._split(Value(value.text.replace(SPLIT, " "), value.taints), quoted)
@@ -299,16 +301,23 @@ class Resolver:
             return self._split(Value(_case(value.text, sign), value.taints), quoted)
         operand = self._range(rest[1:], operand_start, end, quoted=True)
         taints = value.taints | operand.taints if operand.taints else value.taints
-        if not known or HIDDEN in operand.text or value.items is not None:
+        if not known or HIDDEN in operand.text:
             return Value(HIDDEN, taints)
-        found: str | None = None
-        if sign in ("%", "%%", "#", "##"):
-            found = _trimmed(value.text, sign, operand.text) if name not in WELL_KNOWN or value.text[:1] not in "~." else None
-        elif sign in ("/", "//", "/#", "/%"):
-            found = self._replaced(value.text, sign, rest, end)
-        elif sign == ":":
-            found = self._slice(name, value.text, operand.text)
+        if value.items is not None and sign == ":":
+            found = _part(name, value.items, operand.text)
+        elif value.items is not None:
+            each = [self._changed(name, item, sign, operand.text, rest, end) for item in value.items]
+            found = SPLIT.join(item or "" for item in each) or SPLIT if None not in each else None
+        else:
+            found = self._changed(name, value.text, sign, operand.text, rest, end)
         return self._split(Value(found, taints), quoted) if found is not None else Value(HIDDEN, taints)
+
+    def _changed(self, name: str, text: str, sign: str, operand: str, rest: Sequence[Node], end: int) -> str | None:
+        if sign in ("%", "%%", "#", "##"):
+            return _trimmed(text, sign, operand) if name not in WELL_KNOWN or text[:1] not in "~." else None
+        if sign in ("/", "//", "/#", "/%"):
+            return self._replaced(text, sign, rest, end)
+        return self._slice(name, text, operand) if sign == ":" else None
 
     def _replaced(self, text: str, sign: str, rest: Sequence[Node], end: int) -> str | None:
         cut = next((index for index, node in enumerate(rest) if index and node.type == "/"), None)
@@ -337,6 +346,17 @@ class Resolver:
         if length is None:
             return text[begin:]
         return text[begin : begin + length] if length >= 0 else text[begin:length]
+
+
+def _part(name: str, items: tuple[str, ...], operand: str) -> str | None:
+    """`${A[@]:1:2}`, `${@:1:2}`: of the arguments the first has the number 1."""
+    first, colon, second = operand.partition(":")
+    start = arithmetic.number(first)
+    length = arithmetic.number(second) if colon else len(items)
+    if start is None or length is None or start < 0 or length < 0 or (name == "@" and start == 0):
+        return None
+    start -= name == "@"
+    return SPLIT.join(items[start : start + length]) or SPLIT
 
 
 def _case(text: str, sign: str) -> str:

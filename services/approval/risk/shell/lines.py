@@ -53,7 +53,7 @@ def read(grammar: Grammar, source: bytes) -> Reading:
         else:
             at = swallowed(source, tree)
             if at is None:
-                return Reading(source, tree, certain=True)
+                return Reading(source, tree, certain=not (mixed(source) or merged(source, tree)))
             shown = shown[:at] + b";" + shown[at + 1 :]
         tree = grammar.parse(shown)
     return Reading(source, tree, certain=False)
@@ -97,6 +97,19 @@ def _is_list(body: bytes) -> bool:
 def mixed(source: bytes) -> bool:
     """Whether some lines end in a carriage return and others do not, so that where a here-document ends can be read in two ways."""
     return b"\r\n" in source and b"<<" in source and source.count(b"\n") != source.count(b"\r\n")
+
+
+def merged(source: bytes, tree: Tree) -> bool:
+    """Whether the grammar took the end of one pair of backquotes and the beginning of the next for an empty pair."""
+    if source.count(b"`") < 4 or not any(b"`" + blank in source for blank in (b" ", b"\t", b"\n", b"\\")):
+        return False
+    todo: list[Node] = [tree.root_node]
+    while todo:
+        node = todo.pop()
+        if node.type == "``" and node.end_byte - node.start_byte > 2:
+            return True
+        todo += node.children
+    return False
 
 
 def swallowed(source: bytes, tree: Tree) -> int | None:

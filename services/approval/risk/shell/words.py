@@ -21,8 +21,6 @@ _FROM_MARKS = str.maketrans({OPEN: "{", COMMA: ",", CLOSE: "}"})
 _JOINED = str.maketrans({OPEN: "{", COMMA: ",", CLOSE: "}", SPLIT: " "})
 
 _ANSI = patterns.compile(r"(?s)\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|([0-7]{1,3})|c(.)|(.))")
-# `echo -e` and `printf %b` take one octal digit more after a zero.
-_ECHO = patterns.compile(r"(?s)\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|(0[0-7]{1,3}|[0-7]{1,3})|c(.)|(.))")
 _ANSI_PLAIN = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "v": "\v"}
 _SEQUENCE = patterns.compile(r"^(-?\d{1,6}|[a-zA-Z])\.\.(-?\d{1,6}|[a-zA-Z])(?:\.\.(-?\d{1,6}))?$")
 
@@ -62,7 +60,7 @@ class Value:
 
 
 def decode_ansi(body: str) -> str:
-    """The text of the inside of `$'...'`."""
+    """The text of the inside of `$'...'`, or of the format of `printf`."""
     return _ANSI.sub(_ansi_letter, body) if "\\" in body else body
 
 
@@ -89,7 +87,7 @@ def decoded(text: str, how: str) -> str | None:
         if how == "rev":
             return "\n".join(line[::-1] for line in text.split("\n"))
         if how == "printf":
-            return _ECHO.sub(_ansi_letter, text) if "\\" in text else text
+            return decode_ansi(text)
     except (ValueError, binascii.Error):
         return None
     return None

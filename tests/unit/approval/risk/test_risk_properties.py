@@ -87,6 +87,63 @@ def test_a_wrapper_never_lowers_a_level(wrapper: str, risky: str) -> None:
     assert assess(Command(script=f"{wrapper} {risky}")).level >= assess(Command(script=risky)).level
 
 
+SPELLINGS = [
+    "{0}",
+    "'{0}'",
+    '"{0}"',
+    "''{0}",
+    '{0}""',
+    "$'{0}'",
+    '$"{0}"',
+    "${{unset_{1}:-{0}}}",
+    "$(echo {0})",
+    "$(printf %s '{0}')",
+    '"`echo {0}`"',
+    "${{v{1}}}",
+    '"$v{1}"',
+    "${{w{1}#x}}",
+    "${{a[{1}]}}",
+    '"${{a[@]:{1}:1}}"',
+]
+AROUND = [
+    "{}",
+    "( {} )",
+    "{{ {}; }}",
+    "if true; then {}; fi",
+    "if false; then :; else {}; fi",
+    "while :; do {}; break; done",
+    "for i in 1 2; do {}; done",
+    "for ((i=0; i<2; i++)); do {}; done",
+    "case x in x) {};; esac",
+    "f() {{ {}; }}; f",
+    "function g {{ {}; }}",
+    "true && {}",
+    "false || {}",
+    "{} & wait",
+    "echo | {}",
+    "{} 2>/dev/null",
+    "x=$( {})",
+    'echo "$( {})"',
+    "cat <( {})",
+    "echo a; {}; echo b",
+    "y=1; {}",
+    "(y=2); {}",
+]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.sampled_from(SPELLINGS), min_size=3, max_size=3), st.lists(st.sampled_from(AROUND), max_size=4))
+def test_neither_spelling_nor_place_hides_a_command(spellings: list[str], around: list[str]) -> None:
+    words = ["rm", "-rf", "/"]
+    script = " ".join(
+        spelling.format(word, index) for index, (spelling, word) in enumerate(zip(spellings, words, strict=True))
+    )
+    for each in around:
+        script = each.format(script)
+    script = f"v0=rm v1=-rf v2=/; w0=xrm w1=x-rf w2=x/; a=(rm -rf /); {script}"
+    assert assess(Command(script=script)).level is Level.CRITICAL, script
+
+
 def test_half_a_character_is_unknown() -> None:
     for text in ("aws s3 rb s3://\udc9e\udc8a", "\ud800", "rm -rf \udfff"):
         assert assess(Command(script=text)).level is Level.UNKNOWN

@@ -126,3 +126,38 @@ def test_comments_and_dashes_between_commands_are_ordinary(script: str) -> None:
 )
 def test_a_list_in_braces_is_the_command_that_it_makes(script: str) -> None:
     assert assess(Command(script=script)).level >= assess(Command(script="rm -rf build")).level > Level.LOW
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "`echo ls` `rm -rf /`",
+        "echo `date`\t`rm -rf /`",
+        "echo `date` \\\n `rm -rf /`",
+        'echo "`date` `rm -rf /`"',
+        "x=`a` `rm -rf /`",
+    ],
+)
+def test_backquotes_next_to_each_other_hide_nothing(script: str) -> None:
+    assert assess(Command(script=script)).level > Level.LOW
+
+
+@pytest.mark.parametrize(
+    "script", ["echo `date`", "echo `date` x `pwd`", "x=`date` y=`pwd`; echo $x", 'echo "`date`" `pwd`']
+)
+def test_other_backquotes_stay_low(script: str) -> None:
+    assert assess(Command(script=script)).level is Level.LOW
+
+
+@pytest.mark.parametrize(
+    "script", ["cat <<EOF\nEOF\r\ncat <<X\nEOF\nrm -rf /\nX", "echo a \\\r\nrm -rf /", "echo\r#; rm -rf /"]
+)
+def test_carriage_returns_hide_nothing(script: str) -> None:
+    assert assess(Command(script=script)).level > Level.LOW
+
+
+@pytest.mark.parametrize(
+    "script", ["ls\r\ncat a\r\n", "if true; then\r\n  ls\r\nfi\r\n", "cat <<E\r\nrm -rf /\r\nE\r\n"]
+)
+def test_scripts_with_carriage_returns_throughout_are_read(script: str) -> None:
+    assert assess(Command(script=script)).level is Level.LOW

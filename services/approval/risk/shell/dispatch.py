@@ -10,7 +10,7 @@ from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.rules import BUILTIN, RuleBook, check
 from services.approval.risk.shell import discovery, flows, options, output, statements, variables, writes
 from services.approval.risk.shell.invocation import ALIASES, Flow, Invocation
-from services.approval.risk.shell.programs import HANDLERS, code
+from services.approval.risk.shell.programs import HANDLERS, code, named
 from services.approval.risk.shell.programs.shells import SHELLS
 from services.approval.risk.shell.walker import Walker, excerpt_of, invocation
 from services.approval.risk.shell.words import Value, Word
@@ -78,6 +78,7 @@ def _plain(walker: Walker, call: Invocation) -> Flow:
     _path_of_program(walker, call)
     handler = HANDLERS.get(call.name)
     inner = handler(walker, call) if handler is not None else None
+    named.enter(walker, call)
     found = _rules(walker).apply(call)
     walker.add(*found)
     if found:

@@ -107,7 +107,7 @@ def scan_reads(walker: Walker, call: Invocation) -> frozenset[str]:
             continue
         text = files.real(text)
         taints |= files.taints(text)
-        if call.name in _COLLECTORS and (text.rstrip("/*.") or "/").lower() in _EVERYTHING:
+        if call.name in _COLLECTORS and text[:1] in ("/", "~") and (text.rstrip("/*") or "/").lower() in _EVERYTHING:
             taints |= {SENSITIVE}
         if moved or "/" in text or "." in text or "~" in text or "id_" in text or "authorized_keys" in text or "\\" in text:
             taints |= _named(walker, call, text, arg)

@@ -32,12 +32,25 @@ VALUE_OPTIONS: dict[str, frozenset[str]] = {
     "bosh": frozenset("-d --deployment -e --environment".split()),
     "virsh": frozenset("-c --connect".split()),
     "ctr": frozenset("-n --namespace -a --address".split()),
-    "tmux": frozenset("-L -S -f".split()),
+    "tmux": frozenset("-L -S -f -s -n".split()),
     "restic": frozenset("-r --repo --repository-file -p --password-file --password-command --cacert".split()),
     "snapper": frozenset("-c --config".split()),
     "pulumi": frozenset("-C --cwd -s --stack".split()),
     "vault": frozenset("-address -namespace".split()),
     "ufw": frozenset(),
+    "rsync": frozenset(
+        "-e --rsh -f --filter --exclude --include --exclude-from --include-from --files-from --bwlimit --log-file --chmod --chown --timeout --port "
+        "--partial-dir --backup-dir --suffix --max-size --min-size -T --temp-dir --compare-dest --copy-dest --link-dest --password-file -B --info "
+        "--out-format --rsync-path -M --remote-option".split()
+    ),
+    "scp": frozenset("-P -i -o -F -c -l -S -J -D -X".split()),
+    "cp": frozenset("-t --target-directory -S --suffix".split()),
+    "mv": frozenset("-t --target-directory -S --suffix".split()),
+    "ln": frozenset("-t --target-directory -S --suffix".split()),
+    "install": frozenset("-m --mode -o --owner -g --group -t --target-directory -S --suffix".split()),
+    "mkdir": frozenset("-m --mode".split()),
+    "touch": frozenset("-d --date -t -r --reference".split()),
+    "split": frozenset("-l -b -n -a -C --lines --bytes --number --suffix-length --filter --additional-suffix".split()),
     "redis-cli": frozenset("-h -p -n -a -u --user --pass -s".split()),
     "curl": frozenset(
         "-X --request -H --header -d --data --data-raw --data-binary --data-urlencode --data-ascii --json -F --form -T --upload-file "

@@ -24,6 +24,7 @@ _AWK = options.syntax(values="-F -v -f -e -i -l -E -m --field-separator --assign
 _AWK_TOKEN = patterns.compile(r'"((?:[^"\\\n]|\\.)*)"|#[^\n]*')
 _AWK_NETWORK = patterns.compile(r"/inet[46]?/(?:tcp|udp)/")
 _AWK_CALL = patterns.compile(r"\bsystem\s*\(")
+_AWK_NAMED_PIPE = patterns.compile(r"\b([A-Za-z_]\w{0,40})\s*\|&?\s*getline\b|\bprintf?\b[^;}\n|]*[^|;}\n]\|&?\s*([A-Za-z_]\w{0,40})\b")
 _AWK_HIDDEN_PIPE = patterns.compile(r"\bprintf?\b[^;}\n|]*[^|;}\n]\|&?\s*[A-Za-z_(]|[\w)]\s*\|&?\s*getline\b|\|&?\s*\"[^\"]*\"\s*[A-Za-z_$]")
 
 
@@ -71,17 +72,30 @@ def _awk_program(walker: Walker, call: Invocation, program: str) -> None:
             flows.writes(walker, text, Flow())
         elif before.endswith("<") and "getline" in before:
             flows.reads(walker, text)
-    if "|" in program and _AWK_HIDDEN_PIPE.search(_AWK_TOKEN.sub(lambda m: '"x"' if m.group(0)[0] == '"' else "", program)):
+    _awk_pipes(walker, call, program)
+
+
+def _awk_pipes(walker: Walker, call: Invocation, program: str) -> None:
+    """Pipes to and from a command that is no constant: one in a variable is what was assigned to it."""
+    if "|" not in program:
+        return
+    bare = _AWK_TOKEN.sub(lambda m: '"x"' if m.group(0)[0] == '"' else "", program)
+    names = {match.group(1) or match.group(2) for match in _AWK_NAMED_PIPE.finditer(bare)}
+    for name in sorted(names)[:MAX_AWK_CALLS]:
+        for match in itertools.islice(patterns.compile(rf"\b{name}\s*=([^=~])").finditer(program), MAX_AWK_CALLS):
+            _awk_started(walker, call, _awk_argument(program, match.start(1), ";\n}"))
+            bare = _AWK_NAMED_PIPE.sub("", bare)
+    if _AWK_HIDDEN_PIPE.search(bare):
         walker.flag("code.process", scoring.SERIOUS, "Starts programs that are named while it runs.", call.excerpt)
 
 
-def _awk_argument(program: str, start: int) -> str:
-    """The text that `system(` gets: its constant strings, HIDDEN for everything between them."""
+def _awk_argument(program: str, start: int, ends: str = "") -> str:
+    """The text that an expression gives: its constant strings, HIDDEN for everything between them. It ends with its bracket."""
     pieces: list[str] = []
     depth, position = 1, start
     end = min(len(program), start + 4096)
     plain = False
-    while position < end and depth:
+    while position < end and depth and program[position] not in ends:
         letter = program[position]
         if letter == '"':
             match = _AWK_TOKEN.match(program, position)

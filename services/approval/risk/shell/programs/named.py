@@ -1,0 +1,30 @@
+"""Options of any program that name another program to run: a pager, an editor, a hook, a shell in the place of ssh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.shell.invocation import Invocation
+
+if TYPE_CHECKING:
+    from services.approval.risk.shell.walker import Walker
+
+# Only names that mean a command line to every program that has them.
+_OPTIONS = frozenset(
+    "--pager --editor --browser --pre-hook --post-hook --deploy-hook --renew-hook --manual-auth-hook --manual-cleanup-hook --ssh-command --shell-command "
+    "--proxy-command --askpass --use-askpass --on-change --on-error --on-success --on-failure --pre-command --post-command --password-command "
+    "--preview-command --exec-command --git-command --prepare-command --run-command".split()
+)
+
+
+def enter(walker: Walker, call: Invocation) -> None:
+    """Assesses the command lines that a program's options name."""
+    for index, arg in enumerate(call.args):
+        if arg[:2] != "--":
+            continue
+        name, equals, value = arg.partition("=")
+        if name in _OPTIONS:
+            text = value if equals else call.args[index + 1] if index + 1 < len(call.args) else ""
+            if text.strip() and HIDDEN not in text:
+                walker.run_text(text)

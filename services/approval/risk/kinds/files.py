@@ -13,7 +13,7 @@ from services.approval.risk.shell.walker import Walker
 
 MAX_SCRIPT_CONTENT = 200_000  # characters of a written script; a longer one is UNKNOWN, for it would be read for too long
 
-_EXTENSIONS = {"py": "python", "sh": "bash", "bash": "bash", "zsh": "bash", "js": "javascript", "ts": "javascript", "mjs": "javascript", "rb": "ruby", "pl": "perl",
+_EXTENSIONS = {"py": "python", "sh": "bash", "bash": "bash", "zsh": "bash", "js": "javascript", "ts": "typescript", "tsx": "tsx", "mjs": "javascript", "cjs": "javascript", "jsx": "javascript", "go": "go", "rb": "ruby", "pl": "perl",
                "php": "php", "ps1": "powershell", "sql": "sql", "lua": "lua"}  # fmt: skip
 _INTERPRETERS = (("python", "python"), ("node", "javascript"), ("ruby", "ruby"), ("perl", "perl"), ("php", "php"), ("lua", "lua"))
 

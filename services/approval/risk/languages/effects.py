@@ -77,6 +77,9 @@ _PATH_WORDS = (
     ".npmrc",
     "netrc",
 )
+# Where files are, unlike routes of a site: the roots of a file system, and folders that hold a person's settings.
+_ROOTS = ("~", "/etc/", "/root/", "/home/", "/users/~", "/var/", "/proc/", "/run/", "/usr/", "/opt/", "/dev/", "/sys/", "/boot/", "/tmp/", "c:")
+_PROFILES = ("/.", "chrome", "chromium", "mozilla", "firefox", "appdata", "library/", "id_rsa", "id_ed25519", "\\")
 
 
 class Effects:
@@ -266,6 +269,9 @@ class Effects:
             return False
         if not ("/" in text or text.startswith((".", "id_", "~")) or text.endswith((".pem", ".key", ".p12", ".pfx", ".kdbx"))):
             return False
+        name, lowered = text.rpartition("/")[2], text.lower()
+        if "." not in name and not lowered.startswith(_ROOTS) and not any(part in lowered for part in _PROFILES):
+            return False  # '/users/password' is a route, './secrets' a module; a call that reads such a file is judged by itself
         found = paths.read_factor(text)
         if found is None or found.weight < MEDIUM:
             return False

@@ -54,7 +54,6 @@ class Go(Reader):
         print="fmt.Println fmt.Printf fmt.Print fmt.Fprintln fmt.Fprintf log.Println log.Printf log.Print encoding/json.Marshal",
         decode="encoding/base64.StdEncoding.DecodeString encoding/base64.URLEncoding.DecodeString encoding/base64.RawStdEncoding.DecodeString encoding/hex.DecodeString net/url.QueryUnescape",
         home="os.UserHomeDir",
-        input_data="flag.NoSuch",
     )  # fmt: skip
     METHODS = table(
         statement="Exec ExecContext Query QueryContext QueryRow QueryRowContext Prepare MustExec Raw NamedExec Select Get", form="FormValue PostFormValue", listen="ListenAndServe ListenAndServeTLS", drop="DropTable Drop",

@@ -197,8 +197,6 @@ class JavaScript(Reader):
             self._assign(target, value)
         return UNKNOWN
 
-    field_names = ("name", "property")
-
     def field_defined(self, node: Node) -> Value:
         target = node.get("property") or node.get("name")
         if target is not None:

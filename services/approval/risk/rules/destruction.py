@@ -23,6 +23,9 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
         _rm(walker, call)
     elif call.name == "dd":
         _dd(walker, call)
+    elif call.name in ("rename", "prename") and call.flags.isdisjoint(("-n", "--no-act", "--nono")):
+        for target in call.positionals[1:]:
+            _write(walker, target)
 
 
 def _write(walker: Walker, target: str) -> None:

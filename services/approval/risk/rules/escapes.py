@@ -12,10 +12,11 @@ from services.approval.risk.shell.invocation import Invocation
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
-_SHELL_WORD = patterns.compile(r"(?:^|[\s'\"=:!;,(/|&`])/?(?:(?:usr/)?(?:local/)?bin/)(?:ba|da|z|k|a|c|tc|fi|mk)?sh(?:$|[\s'\";,)\\:|&`<>])")
+# Both are searched in the joined arguments, where \x00 is what is between two of them.
+_SHELL_WORD = patterns.compile(r"(?:^|[\x00\s'\"=:!;,(/|&`])/?(?:(?:usr/)?(?:local/)?bin/)(?:ba|da|z|k|a|c|tc|fi|mk)?sh(?:$|[\x00\s'\";,)\\:|&`<>])")
 _EXECUTES = patterns.compile(
     r"(?i)(?:\bos\.(?:system|exec\w*|popen|execute|spawn\w*)|\bsubprocess\b|\bpty\.spawn|\bposix\.exec|\bchild_process\b|\bruntime\.getruntime|\bprocessbuilder\b"
-    r"|\bshell_exec\b|\bpassthru\b|\bproc_open\b|\bpopen\s*\(|\bsystem\s*\(|\bexec\s*\(|\bio\.popen|\bterm\s+\"/|\bspawn\s+/|\bexecve?\b|(?:^|\s)!\s*/\w|/tcp/\d)"
+    r"|\bshell_exec\b|\bpassthru\b|\bproc_open\b|\bpopen\s*\(|\bsystem\s*\(|\bexec\s*\(|\bio\.popen|\bterm\s+\"/|\bspawn\s+/|\bexecve?\b|(?:^|[\x00\s])!\s*/\w|/tcp/\d)"
 )
 
 _SHELL_NAMES = frozenset("sh bash dash zsh ksh csh tcsh fish ash".split())
@@ -38,19 +39,16 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     name = call.name
     if name in SPEAKERS or name in LOOKERS or name in _ORDINARY:
         return
-    for arg in call.args:
-        if len(arg) > 65536:
-            continue
-        if _SHELL_WORD.search(arg) or (arg in _SHELL_NAMES and len(call.args) <= 3 and name in _TAKE_A_PROGRAM):
-            walker.flag("escape.shell-argument", HIGH, "Makes an ordinary program start a shell.", call.excerpt, "Run the command itself.", call.span)
-            return
-        if name not in _READ_ELSEWHERE and _EXECUTES.search(arg):
-            walker.flag(
-                "escape.code-argument",
-                HIGH,
-                "Makes an ordinary program run code that starts others.",
-                call.excerpt,
-                "Run the command itself.",
-                call.span,
-            )
-            return
+    text = call.joined
+    starts = name in _TAKE_A_PROGRAM and len(call.args) <= 3 and not _SHELL_NAMES.isdisjoint(call.args)
+    if starts or ("sh" in text and _SHELL_WORD.search(text)):
+        walker.flag("escape.shell-argument", HIGH, "Makes an ordinary program start a shell.", call.excerpt, "Run the command itself.", call.span)
+    elif name not in _READ_ELSEWHERE and _EXECUTES.search(text):
+        walker.flag(
+            "escape.code-argument",
+            HIGH,
+            "Makes an ordinary program run code that starts others.",
+            call.excerpt,
+            "Run the command itself.",
+            call.span,
+        )

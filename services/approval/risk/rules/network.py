@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 _SEND_OPTIONS = ("-d", "--data", "--data-binary", "--data-raw", "--data-urlencode", "--data-ascii", "--json", "-F", "--form", "--form-string")
 _FILE_OPTIONS = ("-T", "--upload-file")
-_MINER = patterns.compile(r"(?i)stratum\+(?:tcp|ssl)://|\bxmrig\b|cryptonight|--donate-level|\bmonero\w*pool|minexmr|supportxmr|nanopool")
+_MINER = patterns.compile(
+    r"(?i)stratum\+(?:tcp|ssl)://|\bxmrig\b|cryptonight|--donate-level|\bmonero\w*pool|minexmr|supportxmr|nanopool"
+    r"|(?:^|\x00)(?:--algo|--coin|-a)[\x00=](?:rx/|cn/|randomx|kawpow|ethash|etchash|astrobwt|ghostrider|verushash)"
+)
+_NAMES_MINERS = flows.SPEAKERS | {"grep", "rg", "find"}  # programs that name one without running it
 _SINKS = frozenset(
     "curl wget nc socat telnet ftp lftp tftp sftp scp rsync ssh mail mailx mutt sendmail swaks http https xh ncftpput smbclient dig nslookup host ping rclone croc wormhole s3cmd "
     "gsutil finger whois openssl lftpput httpie aws az gcloud gh logger busybox_nc drill".split()
@@ -28,7 +32,7 @@ _URL = patterns.compile(r"^\w+://")
 
 def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     """What leaves this machine, and through which request."""
-    if any(_MINER.search(arg) for arg in call.args) and call.name not in flows.SPEAKERS and call.name not in ("grep", "rg", "find"):
+    if call.name not in _NAMES_MINERS and _MINER.search(call.joined):
         walker.flag("network.crypto-miner", HIGH, "Mines cryptocurrency.", call.excerpt)
     if call.name not in _SINKS:
         return

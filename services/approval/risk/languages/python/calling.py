@@ -183,8 +183,9 @@ class Caller:
         return known.returns if known.returns is not NOTHING else Value(hidden=True, taints=NONE)
 
     def _give(self, function: Function, args: Sequence[Value], keywords: dict[str, Value]) -> None:
-        if self._loops and not function.repeated:
-            function.repeated = True
+        times = max((loop.times for loop in self._loops), default=0)
+        if self._loops and (not function.repeated or times > function.times):
+            function.repeated, function.times = True, times
             self._progress.seen = True
         bind = function.scope.bind
         positional = function.positional

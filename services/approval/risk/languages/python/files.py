@@ -112,6 +112,8 @@ def opened(effects: Effects, call: Call) -> Value:
         effects.touch(path, call, write=True)
         if "packages" in path.taints:
             effects.flag("code.injection", HIGH, "Changes the code of installed packages.", call)
+        if "roams" in path.taints and effects.finds(path):
+            effects.flag("code.bulk-write", SERIOUS, "Changes files that it finds outside its own folder.", call)
         taints = path.taints - {"file", "fetched"} | {"for-writing"}
         if any(loop.endless for loop in call.loops) and not any(loop.waits for loop in call.loops) and any(HIDDEN in t for t in path.texts()):
             effects.flag("resource.disk", SERIOUS, "Makes files without end.", call)

@@ -113,7 +113,7 @@ class Reader(Expressions):
     _do_AsyncFunctionDef = _do_FunctionDef
 
     def _body(self, function: Function, body: Sequence[ast.stmt]) -> None:
-        outer, self._loops = self._loops, [Loop(False, False, 0)] if function.repeated else []
+        outer, self._loops = self._loops, [Loop(False, False, function.times)] if function.repeated else []
         try:
             self.block(body, function.scope)
         finally:

@@ -8,7 +8,7 @@ from services.approval.risk.languages.python.scopes import Loop
 from services.approval.risk.languages.python.values import Value
 
 _WAITS = frozenset(
-    "sleep input recv recvfrom accept get read readline poll select wait join acquire getch get_message receive recv_into serve_forever run_forever heartbeat getUpdates next "
+    "sleep input recv recvfrom accept read readline poll select wait join acquire getch get_message receive recv_into serve_forever run_forever heartbeat getUpdates next "
     "process_events tick delay read_event event_wait".split()
 )
 _LEAVES = ast.Break | ast.Return | ast.Raise | ast.Yield | ast.YieldFrom | ast.Await
@@ -45,15 +45,34 @@ def _leaves(body: list[ast.stmt]) -> bool:
     return False
 
 
+def _requests(call: ast.Call) -> bool:
+    """Whether what is awaited may be a request or its answer, which is work, not a pause."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr in (
+        "get",
+        "post",
+        "put",
+        "request",
+        "fetch",
+        "head",
+        "send",
+        "gather",
+        "text",
+        "json",
+        "read",
+    )
+
+
 def _waits(body: list[ast.stmt]) -> bool:
     todo: list[ast.AST] = list(body)
     while todo:
         node = todo.pop()
+        if isinstance(node, ast.Await):
+            if isinstance(node.value, ast.Call) and _requests(node.value):
+                continue
+            return True
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
-            if name in _WAITS:
+            if name in _WAITS or (name == "get" and not node.args):  # a queue's get takes nothing, a request's takes its address
                 return True
-        elif isinstance(node, ast.Await):
-            return True
         todo += ast.iter_child_nodes(node)
     return False

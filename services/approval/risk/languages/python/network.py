@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _BODIES = ("data", "json", "files", "content", "body", "fields", "params", "multipart")
 _FETCHED = frozenset({"fetched"})
 _TELLING = frozenset(
-    {"secret", "environ", "recorded", "roams", "machine:user", "machine:host", "machine:os", "machine:net"}
+    {"secret", "credential", "environ", "recorded", "roams", "machine:user", "machine:host", "machine:os", "machine:net"}
 )  # what an address must not hold
 _LOCAL = frozenset("localhost 127.0.0.1 ::1 127.0.1.1".split())
 _WRITES = frozenset("post put patch delete request".split())
@@ -46,8 +46,10 @@ def requested(effects: Effects, call: Call) -> Value:
         method = "post" if (body and any(b.consts != (None,) for b in body)) or "posted" in url.taints else "get"
     addressed(effects, call, url, method, bool(body))
     carried = NONE.union(*(b.taints for b in body)) if body else NONE
-    carried |= call.argument(-1, "headers", "cookies").taints & _TELLING
+    carried |= call.argument(-1, "headers", "cookies").taints & (_TELLING - {"credential"})  # a login is what headers are for
     carried |= url.taints if "posted" in url.taints else url.taints & _TELLING
+    if url.known and all(_local(text) for text in url.texts()):
+        return Value(hidden=True, names=(f"{call.name}()",), taints=_FETCHED)
     effects.leaving(call, carried)
     if "files" in call.keywords and not (carried & {"secret", "environ", "roams"}):
         effects.flag("exfiltration.local", MEDIUM, "Sends local files to the network.", call)
@@ -58,6 +60,12 @@ def requested(effects: Effects, call: Call) -> Value:
     _tried(effects, call, [*body, *[v for k, v in call.keywords.items() if k == "auth"]])
     repeated(effects, call)
     return Value(hidden=True, names=(f"{call.name}()",), taints=_FETCHED)
+
+
+def _local(url: str) -> bool:
+    """Whether an address is one of this machine."""
+    parsed = addresses.parse(url) if HIDDEN not in url else None
+    return parsed is not None and parsed.kind == "local"
 
 
 def addressed(effects: Effects, call: Call, url: Value, method: str, body: bool) -> None:
@@ -130,6 +138,9 @@ def connected(effects: Effects, call: Call) -> Value:
 
 def _reach(effects: Effects, call: Call, host: Value, pair: Value) -> None:
     texts = host.texts()
+    if any(t.startswith("/") for t in texts):  # a socket of this machine
+        effects.touch(host, call, write=True)
+        return
     local = all(t in _LOCAL or t.startswith(("localhost", "ws://localhost", "http://localhost")) for t in texts)
     effects.connects = effects.connects or not local
     if local:

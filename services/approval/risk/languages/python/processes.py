@@ -146,7 +146,7 @@ def evaluated(effects: Effects, call: Call) -> Value:
     given = call.argument(0, "source", "object", "stmt", "setup")
     taints = given.taints
     effects.executes = True
-    if taints & _FROM_ELSEWHERE:
+    if taints & _FROM_ELSEWHERE or any(effects.was_fetched(text) for text in given.texts()):
         effects.flag("execution.fetched", HIGH, "Runs code that was fetched from the network.", call)
     elif "decoded" in taints or "encrypted" in taints:
         effects.flag("execution.decoded", HIGH, "Runs code that was encoded.", call)
@@ -160,6 +160,8 @@ def evaluated(effects: Effects, call: Call) -> Value:
 def imported(effects: Effects, call: Call) -> Value | None:
     """Imports by name."""
     given = call.argument(0, "name")
+    if any(effects.was_fetched(text) for value in call.all() for text in value.texts()):
+        effects.flag("execution.fetched", HIGH, "Imports what was fetched from the network.", call)
     if given.taints & _FROM_ELSEWHERE:
         effects.flag("execution.fetched", HIGH, "Imports what the network names.", call)
     if not given.known:

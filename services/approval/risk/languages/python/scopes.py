@@ -79,6 +79,7 @@ class Function:
     returns: Value = NOTHING
     owner: Class | None = None
     repeated: bool = False  # called in a loop, or by many threads
+    times: int = 0  # how often, when that is known
     static: bool = False
     inlined: bool = False  # read where it is called, with what each call gives
 

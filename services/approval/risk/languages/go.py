@@ -122,6 +122,7 @@ class Go(Reader):
         inside = node.get("body")
         if name == "exec.Cmd" and inside is not None:
             return self._command(node, inside)
+        self.handed_on(body.items or (), node)
         return replace(body, name=f"{name}()" if not name.startswith(("[", "map")) else "")
 
     def _command(self, node: Node, body: Node) -> Value:

@@ -97,8 +97,9 @@ class JavaScript(Reader):
         "method_definition": "method", "return_statement": "first", "statement_block": "block", "regex": "nothing", "while_statement": "loop", "for_statement": "loop", "for_in_statement": "each",
         "if_statement": "block", "expression_statement": "nothing", "program": "nothing", "this": "this", "import": "identifier", "shorthand_property_identifier": "identifier", "undefined": "nothing",
         "class_body": "nothing", "comment": "nothing", "field_definition": "field_defined", "public_field_definition": "field_defined", "meta_property": "identifier", "jsx_text": "nothing", "try_statement": "block",
-        "catch_clause": "block", "else_clause": "block", "type_annotation": "nothing", "optional_chain": "nothing",
+        "catch_clause": "block", "else_clause": "block", "type_annotation": "nothing", "optional_chain": "nothing", "with_statement": "opened",
     }  # fmt: skip
+    MODULES = frozenset({"child_process", "vm"})
     SPREADS = frozenset({"spread_element"})
     BLOCKS = frozenset({"statement_block", "if_statement", "try_statement", "catch_clause", "else_clause"})
 
@@ -124,6 +125,11 @@ class JavaScript(Reader):
     def identifier(self, node: Node) -> Value:
         value = super().identifier(node)
         return constant(".") if value.name in ("__dirname", "__filename") else value
+
+    def opened(self, node: Node) -> Value:
+        """`with (object)`: names inside may be members of it."""
+        self.handed_on([self.value(node.get("object"))], node)
+        return UNKNOWN
 
     def this(self, node: Node) -> Value:
         return Value(name="this")
@@ -172,6 +178,7 @@ class JavaScript(Reader):
                 taints |= value.taints if name != "env" else 0
             elif child.type == "spread_element":
                 value = self.value(child)
+                self.handed_on([value], node)
                 taints |= value.taints
                 fields.update(value.fields or {})
             elif child.type == "shorthand_property_identifier":

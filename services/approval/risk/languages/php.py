@@ -27,7 +27,7 @@ class Php(Reader):
         list="glob scandir opendir dir",
         shell="system exec shell_exec passthru popen proc_open expect_popen Process::fromShellCommandline",
         program="pcntl_exec Process",
-        code="eval assert create_function Closure::fromCallable runkit_function_add",
+        code="eval assert create_function runkit_function_add",
         pattern="preg_replace mb_ereg_replace",
         callback="call_user_func call_user_func_array array_map array_filter array_walk usort uasort uksort array_reduce register_shutdown_function preg_replace_callback forward_static_call "
                  "array_walk_recursive iterator_apply ob_start register_tick_function set_error_handler spl_autoload_register is_callable ReflectionFunction",
@@ -66,7 +66,7 @@ class Php(Reader):
         "implode": "join-last", "join": "join-last", "str_replace": "replace-in", "strtolower": "lower", "strtoupper": "upper", "trim": "strip", "chr": "codes", "sprintf": "format", "strval": "same",
         "escapeshellarg": "same", "escapeshellcmd": "same", "addslashes": "same", "stripslashes": "same", "rtrim": "strip", "ltrim": "strip", "str_split": "chars", "array_reverse": "reverse", "substr": "part", "explode": "explode",
         "file_get_contents": "same", "dirname": "directory", "realpath": "same", "html_entity_decode": "same", "htmlspecialchars": "same", "intval": "number", "array_values": "same", "mb_convert_encoding": "same", "nl2br": "same",
-        "pack": "packed", "strtr": "same", "ucfirst": "same",
+        "pack": "packed", "strtr": "same", "ucfirst": "same", "Closure::fromCallable": "same",
     }  # fmt: skip
     NODES: ClassVar[Mapping[str, str]] = {
         "string": "string", "encapsed_string": "string", "string_content": "fragment", "escape_sequence": "escape", "heredoc": "heredoc", "nowdoc": "heredoc", "heredoc_body": "string", "nowdoc_body": "string", "nowdoc_string": "fragment",
@@ -92,7 +92,9 @@ class Php(Reader):
         return name.rpartition("\\")[2]
 
     def named(self, node: Node) -> Value:
-        return Value(name=self.source(node))
+        name = self.source(node)
+        known = self._names.get(f"const {name}") if node.field != "function" else None
+        return known or Value(name=name)
 
     def qualified(self, node: Node) -> Value:
         return Value(name=self.source(node).rpartition("\\")[2])
@@ -155,7 +157,12 @@ class Php(Reader):
 
     def member_of(self, node: Node) -> Value:
         receiver, name = self.value(node.get("object")), node.get("name")
-        return self.member(receiver, self.source(name)) if name is not None else UNKNOWN
+        return self.member(receiver, self._member_name(name)) if name is not None else UNKNOWN
+
+    def _member_name(self, node: Node) -> str:
+        """The name of a member, also when it is given as a text: `$o->{'name'}`."""
+        value = self.value(node)
+        return value.text if node.type != "name" and value.known else self.source(node)
 
     def constant_of(self, node: Node) -> Value:
         if len(node.children) < 2:
@@ -183,7 +190,7 @@ class Php(Reader):
         elif target.type == "member_access_expression":
             receiver, name = self.value(target.get("object")), target.get("name")
             if name is not None and receiver.name:
-                self.bind(f"{receiver.name}::{self.source(name)}", value, append=append)
+                self.bind(f"{receiver.name}::{self._member_name(name)}", value, append=append)
         elif target.type == "subscript_expression" and target.children:
             receiver = self.value(target.children[0])
             index = self.value(target.children[1]) if len(target.children) > 1 else UNKNOWN
@@ -201,12 +208,14 @@ class Php(Reader):
 
     def constant_declared(self, node: Node) -> Value:
         if len(node.children) == 2:
-            self.bind(f"this::{self.source(node.children[0])}", self.value(node.children[1]))
+            for kind in ("this::", "const "):
+                self.bind(f"{kind}{self.source(node.children[0])}", self.value(node.children[1]))
         return UNKNOWN
 
     def property_declared(self, node: Node) -> Value:
         if len(node.children) == 2:
-            self.bind(f"$this::{self.source(node.children[0]).lstrip('$')}", self.value(node.children[1]))
+            for kind in ("$this::", "this::"):
+                self.bind(f"{kind}{self.source(node.children[0]).lstrip('$')}", self.value(node.children[1]))
         return UNKNOWN
 
     def matched(self, node: Node) -> Value:

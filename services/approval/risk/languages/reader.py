@@ -44,6 +44,8 @@ MAX_INSIDE = 3  # constant code that is executed, in constant code
 _MAX_NAME = 200  # characters; a longer chain of calls stands for nothing that a table knows
 _MAX_LOOPS = 50  # endless loops whose bodies are looked at
 
+_ACTING = frozenset({"shell", "program", "code", "start", "delete"})
+
 RunShell = Callable[[str], object]
 Mentions = Callable[[str], list[Factor]]
 
@@ -77,6 +79,7 @@ class Reader:
     TEXTS: ClassVar[Mapping[str, str]] = {}  # functions and methods that make text of text: what they do
     NODES: ClassVar[Mapping[str, str]] = {}  # types of nodes: the method that evaluates them
     SEPARATOR = "."
+    MODULES: frozenset[str] = frozenset()  # all of whose functions start programs
 
     def __init__(self, source: str, run_shell: RunShell, mentions: Mentions, inside: int = 0) -> None:
         self._text_of_source = source
@@ -316,10 +319,12 @@ class Reader:
         if (how := self.TEXTS.get(name) or self.TEXTS.get("." + last)) and (made := self.text(how, call)) is not None:
             return made
         if self._judging:
-            self._handed_on(call)
+            self.handed_on(call.args, call.node)
         taints = tainted(call.args) | call.receiver.taints
-        for argument in call.args:
-            if argument.function is not None and call.receiver.taints:
+        for argument in call.args:  # a function given to a method of a list or of data gets what is in it
+            if argument.function is not None and call.receiver.items:
+                self.parameters(argument.function, [either(call.receiver.items)])
+            elif argument.function is not None and call.receiver.taints:
                 self.parameters(argument.function, [Value(taints=call.receiver.taints)] * len(argument.function.parameters))
         return Value(name=f"{name}()" if name else "", taints=taints)
 
@@ -332,11 +337,11 @@ class Reader:
         for parameter, value in zip(function.parameters, args, strict=False):
             self.bind(parameter, value)
 
-    def _handed_on(self, call: Call) -> None:
-        """A function that starts programs, given to something that may call it."""
-        for argument in call.args:
-            if argument.name and self.CALLS.get(argument.name) in ("shell", "program", "code"):
-                self.effects.flag("code.process", MEDIUM, "Hands on what starts programs.", self.excerpt(call.node))
+    def handed_on(self, given: Iterable[Value], node: Node) -> None:
+        """A function that starts programs or removes files, or a module of such, given to something that may call it."""
+        for value in given:
+            if self._judging and value.name and (value.name in self.MODULES or self.CALLS.get(value.name) in _ACTING):
+                self.effects.flag("code.handed-on", MEDIUM, "Hands on what starts programs, runs code or removes files.", self.excerpt(node))
 
     def effect(self, kind: str, call: Call) -> Value | None:
         """Judges a call of a known kind; its value, None for an ordinary one. Kinds that take more are a language's own."""

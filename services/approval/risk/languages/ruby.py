@@ -79,7 +79,7 @@ class Ruby(Reader):
         "conditional": "alternatives", "parenthesized_statements": "last", "method": "method", "singleton_method": "method", "block": "function", "do_block": "function", "lambda": "function",
         "body_statement": "last_statement", "block_body": "last_statement", "then": "last_statement", "return": "first", "argument_list": "nothing", "heredoc_beginning": "heredoc", "heredoc_body": "string", "heredoc_end": "nothing",
         "while": "loop", "until": "loop", "while_modifier": "loop", "program": "nothing", "class": "nothing", "module": "nothing", "begin": "last_statement", "if": "nothing", "regex": "nothing", "comment": "nothing", "begin_block": "nothing",
-        "block_argument": "block_argument", "nil": "empty", "true": "fragment", "false": "fragment", "rescue_modifier": "inner",
+        "block_argument": "block_argument", "nil": "empty", "true": "fragment", "false": "fragment", "rescue_modifier": "inner", "alias": "aliased",
     }  # fmt: skip
     SPREADS = frozenset({"splat_argument"})
     CONCATENATES = frozenset({"+", "<<"})
@@ -90,6 +90,13 @@ class Ruby(Reader):
             if name.startswith(prefix):
                 name = name[len(prefix) :]
         return name
+
+    def aliased(self, node: Node) -> Value:
+        """`alias new old`: one more name of a method."""
+        new, old = node.get("name"), node.get("alias")
+        if new is not None and old is not None:
+            self.bind(f"alias {self.source(new).lstrip(':')}", Value(name=self.source(old).lstrip(":")))
+        return UNKNOWN
 
     def symbol(self, node: Node) -> Value:
         return constant(self.source(node)[1:])
@@ -237,6 +244,8 @@ class Ruby(Reader):
         index = self.value(node.children[-1]) if len(node.children) > 1 else UNKNOWN
         if receiver.name == "ENV":
             return constant("~") if index.text == "HOME" else UNKNOWN
+        if receiver.name in self.CALLS:  # a method object, called by brackets
+            return self.call(Call(receiver.name, [self.value(child) for child in node.children[1:]], UNKNOWN, node, {}))
         if receiver.name == "Dir":
             return Value(taints=self.effects.listed(index))
         if receiver.fields or receiver.items:
@@ -273,8 +282,9 @@ class Ruby(Reader):
         if name == "constantize" and receiver.known:
             return Value(name=self.canonical(receiver.text))
         if not has_receiver or receiver.name in ("self", "Kernel"):
-            full = name
-            known = self._names.get(name)
+            other = self._names.get(f"alias {name}")
+            full = other.name if other is not None else name
+            known = self._names.get(full)
             if known is not None and known.function is not None:
                 return self.user_call(known.function, args)
         elif name == "call" and receiver.function is not None:

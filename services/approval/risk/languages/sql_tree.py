@@ -90,11 +90,24 @@ def _rows(node: exp.Expr, everything: Finding, joined: bool) -> Finding:
     if where is None:
         return (f"{id}-joined", MEDIUM, message) if joined or node.args.get("limit") else everything
     truth = always(where.this)
+    if truth is None and where.find(exp.Column, exp.Placeholder, exp.Parameter, exp.Subquery, exp.Select, exp.Identifier) is None:
+        truth = True  # the same for every row
+    elif truth is None and _of_itself(node, where.this):
+        truth = _MOST
     if truth is True:
         return everything
     if truth == _MOST:
         return (id, MEDIUM, message)
     return CHANGE
+
+
+def _of_itself(node: exp.Expr, condition: exp.Expr) -> bool:
+    """Whether a condition is that a row is one of all rows of the same table."""
+    if not isinstance(condition, exp.In) or condition.args.get("query") is None:
+        return False
+    inner, own = condition.args["query"].find(exp.Select), node.find(exp.Table)
+    table = inner.find(exp.Table) if inner is not None and inner.args.get("where") is None and inner.args.get("limit") is None else None
+    return table is not None and own is not None and table.name == own.name and inner is not None and inner.find(exp.Join) is None
 
 
 def _merge(node: exp.Merge) -> Finding:

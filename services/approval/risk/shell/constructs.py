@@ -14,7 +14,7 @@ from tree_sitter import Node
 from services.approval.risk import scoring
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
-from services.approval.risk.shell import builtins, calls, hazards, redirects, words
+from services.approval.risk.shell import assignments, calls, redirects, words
 from services.approval.risk.shell.invocation import Flow
 from services.approval.risk.shell.scope import Function, one_of
 from services.approval.risk.shell.words import NONE, Value, Word
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
 MAX_ROUNDS = 8  # values of a `for` whose body is walked once for each; with more of them its variable is hidden
-MAX_VALUE = 65536  # characters that a variable may hold; more is hidden
+MAX_PRINTED = 65536  # characters that commands one after the other are known to print
 
 _OPENS = frozenset("{ if while until for case select [[".split())
 
@@ -78,7 +78,7 @@ def _both(flow: Flow, produced: Flow) -> Flow:
         return flow
     text = produced.text
     if flow.present:
-        known = flow.text is not None and text is not None and len(flow.text) + len(text) <= MAX_VALUE
+        known = flow.text is not None and text is not None and len(flow.text) + len(text) <= MAX_PRINTED
         text = f"{flow.text}{text}" if known else None
     return Flow(text, flow.taints | produced.taints, present=True)
 
@@ -285,7 +285,7 @@ def _c_for(walker: Walker, node: Node, stdin: Flow) -> Flow:
     def head() -> None:
         for child in header:
             if child.type == "variable_assignment":
-                assign(walker, child)
+                assignments.assign(walker, child)
             else:
                 walker.resolver.run_inside(child)
 
@@ -324,90 +324,6 @@ def _negated(walker: Walker, node: Node, stdin: Flow) -> Flow:
     for child in node.named_children:
         flow = walker.walk(child, stdin)
     return flow
-
-
-# -- assignments ------------------------------------------------------------------------------------------------------
-
-
-def assign(walker: Walker, node: Node) -> str:
-    """Carries out `X=v`, `X+=v`, `X[1]=v`; gives the name."""
-    name_node, value_node = node.child_by_field_name("name"), node.child_by_field_name("value")
-    if name_node is None:
-        return ""
-    resolver = walker.resolver
-    name = resolver.raw(name_node)
-    index: str | None = None
-    if name_node.type == "subscript":
-        resolver.run_inside(name_node)  # a subscript is evaluated
-        name, _, index = name.removesuffix("]").partition("[")
-    if value_node is None:
-        value = Value("")
-    else:
-        value = resolver.array(value_node) if value_node.type == "array" else resolver.text(value_node)
-        if node.end_byte > value_node.end_byte:  # the grammar leaves a part of the value out
-            value = Value(HIDDEN, value.taints)
-    for text in value.items if value.items is not None else (value.text,):
-        hazards.check_value(walker, Value(text, value.taints))
-    appends = any(child.type == "+=" for child in node.children)
-    if index is not None:
-        value = _with_element(walker.scope.variables.get(name), index, value, appends=appends)
-    elif appends:
-        value = _appended(walker.resolver.lookup(name), value)
-    walker.assign(name, value)
-    return name
-
-
-def _appended(before: Value, value: Value) -> Value:
-    taints = before.taints | value.taints
-    if value.items is not None or before.items is not None:
-        if before.items is None and before.text == HIDDEN:
-            return Value(HIDDEN, taints)
-        old = before.items if before.items is not None else (before.text,)
-        items = old + value.items if value.items is not None else (old[0] + value.text, *old[1:]) if old else (value.text,)
-        return Value(items[0] if items else "", taints, items=items) if sum(map(len, items)) < MAX_VALUE else Value(HIDDEN, taints)
-    joined = before.text + value.text
-    return Value(joined if len(joined) < MAX_VALUE else HIDDEN, taints)
-
-
-def _with_element(before: Value | None, index: str, value: Value, *, appends: bool) -> Value:
-    """An array with one element set: known while its elements are set one after the other."""
-    items = before.items if before is not None and before.items is not None else None
-    if items is None:
-        items = () if before is None or before.text == HIDDEN else (before.text,)
-    taints = value.taints | (before.taints if before is not None else NONE)
-    if not index.isdigit() or len(index) > 4 or int(index) > len(items) or appends:
-        return Value(HIDDEN, taints)
-    at = int(index)
-    items = (*items[:at], value.text, *items[at + 1 :])
-    return Value(items[0], taints, items=items)
-
-
-def _assignments(walker: Walker, node: Node, stdin: Flow) -> Flow:
-    del stdin
-    for each in [node] if node.type == "variable_assignment" else node.named_children:
-        assign(walker, each)
-    return Flow()
-
-
-def _declaration(walker: Walker, node: Node, stdin: Flow) -> Flow:
-    keyword = walker.resolver.raw(node).split(None, 1)[0]
-    given = [Word(keyword, NONE, node.start_byte, node.end_byte) if walker.span(node) else Word(keyword)]
-    assigned: list[Node] = []
-    for child in node.named_children:
-        if child.type == "variable_assignment":
-            assigned.append(child)
-        elif child.type == "variable_name":
-            given.append(Word(walker.resolver.raw(child)))
-        elif child.type != "comment":
-            given += walker.resolver.words(child)
-    if keyword != "unset":
-        hazards.check_declaration(walker, given)
-    globally = any(word.text.startswith("-") and "g" in word.text for word in given[1:])
-    for child in assigned:
-        if keyword in builtins.LOCAL and not globally and (name := child.child_by_field_name("name")) is not None:
-            builtins.make_local(walker, walker.resolver.raw(name).partition("[")[0])
-        assign(walker, child)
-    return walker.run_words(given, stdin)
 
 
 # -- commands ---------------------------------------------------------------------------------------------------------
@@ -460,7 +376,7 @@ def command(walker: Walker, node: Node, stdin: Flow, extra: Sequence[Node]) -> F
         own = redirects.given(walker, child, own)
     if not given:
         for child in assigned:
-            assign(walker, child)
+            assignments.assign(walker, child)
         return redirects.all_taken(walker, redirected, Flow())
     if walker.span(node) is not None:
         first = given[0]
@@ -485,7 +401,7 @@ def _with_assignments(walker: Walker, nodes: Sequence[Node], given: list[Word], 
         if name_node is not None:
             name = walker.resolver.raw(name_node).partition("[")[0]
             before.setdefault(name, scope.variables.get(name))
-        assign(walker, node)
+        assignments.assign(walker, node)
     stays = given[0].text in _SPECIAL or walker.resolve_defined(given[0].text)
     flow = calls.call(walker, given, stdin)
     for name, value in before.items():
@@ -544,10 +460,10 @@ TABLE: dict[str, Construct] = {
     "command": _command,
     "pipeline": _pipeline,
     "redirected_statement": _redirected,
-    "variable_assignment": _assignments,
-    "variable_assignments": _assignments,
-    "declaration_command": _declaration,
-    "unset_command": _declaration,
+    "variable_assignment": assignments.assignments,
+    "variable_assignments": assignments.assignments,
+    "declaration_command": assignments.declaration,
+    "unset_command": assignments.declaration,
     "list": _list,
     "compound_statement": _compound,
     "subshell": _subshell,

@@ -26,19 +26,22 @@ _GLOB = frozenset("*?[")
 Lookup = Callable[[str], Value]
 Assign = Callable[[str, Value], None]
 Substitute = Callable[[Node], Value]
+Run = Callable[[str], Value]
 
 
 class Resolver:
     """Resolves the words of the script in `source`.
 
-    `lookup` knows variables ("@" the arguments), `assign` sets one (`${X:=v}`), `substitute` knows what a substitution prints.
+    `lookup` knows variables ("@" the arguments), `assign` sets one (`${X:=v}`), `substitute` knows what a substitution prints,
+    `run` what a script in a subshell prints: for substitutions that the grammar leaves in a text.
     """
 
-    def __init__(self, lookup: Lookup, assign: Assign, substitute: Substitute) -> None:
+    def __init__(self, lookup: Lookup, assign: Assign, substitute: Substitute, run: Run) -> None:
         self.source = b""
         self.lookup = lookup
         self._assign = assign
         self._substitute = substitute
+        self._run = run
         self._depth = 0
         self._words = 0
         self._characters = 0
@@ -103,6 +106,8 @@ class Resolver:
 
     def _value_of(self, node: Node, quoted: bool) -> Value:
         kind = node.type
+        if kind == "regex" and self._run_pattern(node):
+            return Value()
         if kind in _BARE:
             if node.child_count and kind in ("word", "number"):
                 return self._joined(node, quoted)
@@ -173,7 +178,23 @@ class Resolver:
         """The text of a here-document."""
         if literal:
             return Value(self.raw(node))
-        return self._quoted(node.children, node.start_byte, node.end_byte, "$`\\")
+        value = self._quoted(node.children, node.start_byte, node.end_byte, "$`\\")
+        raw = self.raw(node)
+        return self._backquoted(raw) if "`" in raw else value
+
+    def _backquoted(self, text: str) -> Value:
+        """A here-document with backquotes, which the grammar does not see in it; what else expands is left as it is."""
+        parts: list[str] = []
+        taints: frozenset[str] = NONE
+        for piece, inside in words.backquoted(text):
+            if inside:
+                value = self._run(words.unescape_some(piece, "$`\\"))
+                taints = taints | value.taints
+                parts.append(value.text)
+            else:
+                parts.append(words.unescape_some(piece, "`\\"))
+        text = "".join(parts)
+        return Value(text if len(text) <= MAX_VALUE else HIDDEN, taints)
 
     def _quoted(self, children: Sequence[Node], start: int, end: int, escapes: str) -> Value:
         parts: list[str] = []
@@ -218,10 +239,20 @@ class Resolver:
                 self._substitute(current)
             elif current.type == "expansion":
                 self._value(current, quoted=True)
+            elif current.type == "regex":
+                self._run_pattern(current)
             else:
                 if len(children) > 1 and any(child.type in arithmetic.ASSIGNS for child in children):
                     self._assign_number(current, children)
                 todo += [child for child in children if child.is_named]
+
+    def _run_pattern(self, node: Node) -> bool:
+        """Whether the text of a pattern has expansions; the grammar leaves them in it. Its substitutions are run."""
+        raw = self.raw(node)
+        if "$(" in raw or "`" in raw:
+            self._run(": " + raw)
+            return True
+        return "$" in raw
 
     def _assign_number(self, node: Node, children: Sequence[Node]) -> None:
         target = next((child for child in children if child.is_named), None)
@@ -248,7 +279,8 @@ class Resolver:
         if prefix == "#":
             return self.lookup("#")
         if prefix:
-            self.run_inside(node)
+            for child in node.named_children:
+                self.run_inside(child)
             return Value()
         subject = children[at]
         value = self._subject(subject)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tree_sitter import Node
 
-from services.approval.risk.shell import constructs, flows
+from services.approval.risk.shell import flows
 from services.approval.risk.shell.invocation import Flow
 from services.approval.risk.shell.words import Value, Word
 
@@ -55,7 +55,7 @@ def taken(walker: Walker, redirect: Node, flow: Flow) -> Flow:
         return flow
     destination = redirect.child_by_field_name("destination")
     if destination is not None and destination.type == "process_substitution":
-        constructs.into(walker, destination, flow)
+        walker.feed(destination, flow)
         return Flow(taints=flow.taints, present=True)
     target = _target(walker, redirect)
     if sign in (">&", "<&") and (target.text.removesuffix("-").isdigit() or target.text == "-"):

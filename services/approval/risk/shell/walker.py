@@ -76,7 +76,7 @@ class Walker:
         self.state = State(Files(lambda: self.moved))
         self.scope = Scope()
         self.privileged = False
-        self.resolver = Resolver(self._lookup, self.assign, self._substitute)
+        self.resolver = Resolver(self._lookup, self.assign, self._substitute, self._printed)
         self._dispatch = dispatch
         self._shown = b""  # the text that spans refer to
         self._depth = 0
@@ -217,6 +217,10 @@ class Walker:
         finally:
             self._depth -= 1
 
+    def feed(self, node: Node, flow: Flow) -> None:
+        """Runs the commands of a `>(...)` on what is written to it."""
+        constructs.into(self, node, flow)
+
     def step(self) -> bool:
         """Counts one piece of work; whether it is still within the budget."""
         state = self.state
@@ -276,6 +280,13 @@ class Walker:
                 return Value(items[index] if index < len(items) else "", arguments.taints)
             return Value(HIDDEN, arguments.taints)
         return Value()
+
+    def _printed(self, text: str) -> Value:
+        """What a script prints that runs in a subshell."""
+        mark = self.scope.mark()
+        flow = self.run_text(text)
+        self.scope.take_back(mark)
+        return Value(flow.text.rstrip("\n") if flow.text is not None else HIDDEN, flow.taints)
 
     def _substitute(self, node: Node) -> Value:
         """What `$(...)`, backquotes or `<(...)` give: the text when it is a constant, and its taints."""

@@ -179,6 +179,23 @@ def unescape_some(text: str, letters: str) -> str:
     return "".join(parts)
 
 
+def backquoted(text: str) -> list[tuple[str, bool]]:
+    """The parts of a text outside and inside of its backquotes, each with whether it is inside. An open pair ends with the text."""
+    parts: list[tuple[str, bool]] = []
+    start = at = 0
+    inside = False
+    while (at := text.find("`", at)) >= 0:
+        escape = at
+        while escape > start and text[escape - 1] == "\\":
+            escape -= 1
+        if (at - escape) % 2 == 0:
+            parts.append((text[start:at], inside))
+            inside, start = not inside, at + 1
+        at += 1
+    parts.append((text[start:], inside))
+    return parts
+
+
 def expand_braces(text: str) -> list[str]:
     """The words of marked brace lists, up to MAX_EXPANSION; a list that cannot expand is left as it is."""
     if text.count(OPEN) > MAX_BRACES or text.count(COMMA) > MAX_EXPANSION:

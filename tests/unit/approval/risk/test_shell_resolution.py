@@ -214,6 +214,14 @@ FOLLOWED = [
     "set -- a; shift; rm -rf /",
     "getopts a x; rm -rf /",
     "{ rm -rf /",
+    "cat <<E\n`rm -rf /`\nE",
+    "cat <<E\na $(ls) `rm -rf /` b\nE",
+    "sh <<E\n`echo rm` -rf /\nE",
+    "echo ${x%$(rm -rf /)}",
+    "echo ${x##`rm -rf /`}",
+    "echo ${x^$(rm -rf /)}",
+    "echo ${!x:-$(rm -rf /)}",
+    "[[ a =~ $(rm -rf /) ]]",
 ]
 
 
@@ -319,6 +327,8 @@ def test_ordinary_scripts_stay_low(script: str) -> None:
 
 
 DATA = [
+    "cat <<'E'\n`rm -rf /`\nE",
+    "cat <<E\n\\`rm -rf /\\`\nE",
     "echo 'rm -rf /'",
     "x='rm -rf /'; echo \"$x\"",
     'x=(rm -rf /); echo "${x[@]}"',
@@ -372,6 +382,8 @@ SLOW = {
     "loops in loops": "for i in a b c d e f g h; do " * 50 + "ls;" + "done;" * 50,
     "loops with changes": "while x=$x$x; do " * 50 + "ls;" + "done;" * 50,
     "redirections": "ls " + ">a " * 40_000,
+    "escaped backquotes": "cat <<E\n" + "\\`" * 50_000 + "\nE",
+    "backquotes": "cat <<E\n" + "`ls` " * 20_000 + "\nE",
     "escaped line ends": "echo " + "a\\\n" * 30_000,
 }
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from services.approval.risk import modifiers, normalise, patterns
@@ -139,10 +141,11 @@ def read(text: str) -> Reading:
     return Reading(tuple(factors), tuple(commands), _type_of(orders, commands))
 
 
-def orders_in(text: str) -> list[Order]:
+@lru_cache(maxsize=256)
+def orders_in(text: str) -> tuple[Order, ...]:
     """The orders that a description gives, in their order; writing about something is looking at it."""
     found = list(_READER.orders(text))
-    return [order for order in found if not (order.verb in _WRITING and not _DOCUMENTS.isdisjoint(order.heads()) and not _reaches(order))]
+    return tuple(order for order in found if not (order.verb in _WRITING and not _DOCUMENTS.isdisjoint(order.heads()) and not _reaches(order)))
 
 
 def _reaches(order: Order) -> bool:
@@ -156,7 +159,7 @@ def infer_type(text: str) -> str:
     return _type_of(orders, commands_in(text, orders))
 
 
-def _type_of(orders: list[Order], commands: list[str]) -> str:
+def _type_of(orders: tuple[Order, ...], commands: list[str]) -> str:
     if commands:
         return "code_execution"
     found = {
@@ -165,7 +168,7 @@ def _type_of(orders: list[Order], commands: list[str]) -> str:
     return max(found, key=lambda name: (TYPE_BASE.get(name, 0), name), default="")
 
 
-def _intents(text: str, orders: list[Order]) -> Iterator[Factor]:
+def _intents(text: str, orders: tuple[Order, ...]) -> Iterator[Factor]:
     for order in orders:
         act = order.verb if order.verb in _NOUNS and order.words == (_TITLE,) else _act(order)
         for intent in INTENTS:
@@ -249,19 +252,26 @@ def _named_paths(text: str, *, changes: bool) -> Iterator[Factor]:
             yield factor
 
 
-def commands_in(text: str, orders: list[Order] | None = None) -> list[str]:
+def commands_in(text: str, orders: tuple[Order, ...] | None = None) -> list[str]:
     """The shell commands that a description is, or names; at most MAX_COMMANDS."""
     stripped = text.strip()
     if _is_command(stripped):
         return [stripped]
-    found = [match.group(1) or match.group(2) for match in _BACKQUOTED.finditer(text)] if "`" in text else []
-    commands = [command.strip() for command in found if _starts_with_program(command.strip())]
+    commands = quoted_commands(text)
     for order in orders_in(text) if orders is None else orders:
         if order.verb in _RUNNING and (command := _ordered(text[order.end :])):
             commands.append(command)
     named = commands[:MAX_COMMANDS]
     bare = [command for command in _bare(text) if not any(known in command or command in known for known in named)]
     return [*named, *bare][:MAX_COMMANDS]
+
+
+def quoted_commands(text: str) -> list[str]:
+    """The shell commands that a text has in backquotes; at most MAX_COMMANDS."""
+    if "`" not in text:
+        return []
+    found = ((match.group(1) or match.group(2)).strip() for match in _BACKQUOTED.finditer(text))
+    return list(islice((command for command in found if _starts_with_program(command)), MAX_COMMANDS))
 
 
 def _bare(text: str) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""Assess rows of JSON without a server: `python -m services.approval.assess FILE` ("-" or nothing: standard input).
+"""Assess rows of JSON without a server: `python -m services.approval.assess [--root DIR] [FILE]`.
+
+FILE "-" or nothing is standard input. With `--root`, paths are judged from that folder, which is the one that may be
+changed, and the symbolic links below it that a row names are followed: at most 256, a row that names more is UNKNOWN.
 
 A row has an `id` and one of these, which says what its actions are:
 
@@ -28,6 +31,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
@@ -40,6 +44,7 @@ from harness.common.v1 import action_pb2
 from services.approval import convert
 from services.approval.judge import judge
 from services.approval.lifecycle import Outcome
+from services.approval.links import TooManyError, links_in
 from services.approval.policy import DEFAULTS
 from services.approval.risk.rules import RuleBook
 from services.approval.rule_packs import SETTING, rule_book
@@ -109,9 +114,15 @@ def _enums(row: dict[str, Any]) -> dict[str, str]:
     return enums
 
 
-def answer_of(row: dict[str, Any], rules: RuleBook | None = None) -> dict[str, Any]:
-    """Assess one row. Raises RowError."""
+def answer_of(row: dict[str, Any], rules: RuleBook | None = None, root: Path | None = None) -> dict[str, Any]:
+    """Assess one row, with `root` from that folder. Raises RowError."""
     item = item_of(row)
+    if root is not None:
+        item.context.working_directory = str(root)
+        try:
+            item.context.links.update(links_in(_texts(row), root))
+        except TooManyError as error:
+            raise RowError(str(error)) from error
     context = convert.context_of(item.context, "development", rules)
     judged = judge(item.actions, context, DEFAULTS["development"], require_approval=item.require_approval)
     return {
@@ -134,7 +145,20 @@ def answer_of(row: dict[str, Any], rules: RuleBook | None = None) -> dict[str, A
     }
 
 
-def answers(lines: Iterable[bytes], rules: RuleBook | None = None) -> Iterator[dict[str, Any]]:
+def _texts(value: object) -> Iterator[str]:
+    """Every text of a row, at any depth: JSON that was parsed is nested no deeper than its parser goes."""
+    todo = [value]
+    while todo:
+        current = todo.pop()
+        if isinstance(current, str):
+            yield current
+        elif isinstance(current, dict | list):
+            todo.extend(current.values() if isinstance(current, dict) else current)
+
+
+def answers(
+    lines: Iterable[bytes], rules: RuleBook | None = None, root: Path | None = None
+) -> Iterator[dict[str, Any]]:
     """Assess lines of JSON, one answer a line that is not blank, each before the next line is read."""
     for line in lines:
         if not line.strip():
@@ -144,7 +168,7 @@ def answers(lines: Iterable[bytes], rules: RuleBook | None = None) -> Iterator[d
             row = orjson.loads(line)
             if not isinstance(row, dict):
                 raise RowError("a row must be a JSON object")
-            yield answer_of(row, rules)
+            yield answer_of(row, rules, root)
         except (RowError, orjson.JSONDecodeError) as error:
             row_id = row.get("id") if isinstance(row, dict) else None
             unknown: dict[str, Any] = {
@@ -157,15 +181,21 @@ def answers(lines: Iterable[bytes], rules: RuleBook | None = None) -> Iterator[d
             yield unknown | {"error": redact(str(error))}
 
 
-def run(source: BinaryIO, sink: BinaryIO, rules: RuleBook | None = None) -> None:
+def run(source: BinaryIO, sink: BinaryIO, rules: RuleBook | None = None, root: Path | None = None) -> None:
     """Answer every row of `source` on `sink`, each as soon as it is known."""
-    for answer in answers(source, rules):
+    for answer in answers(source, rules, root):
         sink.write(orjson.dumps(answer) + b"\n")
         sink.flush()
 
 
 def main(arguments: list[str]) -> int:
-    """Exit codes: 0 all rows answered, 2 the file or a rule pack cannot be read."""
+    """Exit codes: 0 all rows answered, 2 the file, the root or a rule pack cannot be read."""
+    root = None
+    if arguments[:1] == ["--root"] and len(arguments) > 1:
+        root, arguments = Path(arguments[1]).resolve(), arguments[2:]
+        if not root.is_dir():
+            print(f"{root} is no folder", file=sys.stderr)
+            return 2
     if len(arguments) > 1 or (arguments and arguments[0] in ("-h", "--help")):
         print(__doc__, file=sys.stderr)
         return 2
@@ -183,7 +213,7 @@ def main(arguments: list[str]) -> int:
         return 2
     with source:
         try:
-            run(source, sys.stdout.buffer, rules)
+            run(source, sys.stdout.buffer, rules, root)
         except BrokenPipeError:
             # Whoever read the answers has left; there is nobody to tell.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

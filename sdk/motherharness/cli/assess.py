@@ -45,6 +45,10 @@ def assess(
     language: Annotated[str, typer.Option(help="Assess the text as code in this language.")] = "",
     agent: str = "",
     environment: Annotated[str, typer.Option(help="development, staging or production")] = "development",
+    root: Annotated[
+        Path | None,
+        typer.Option(help="The folder that may be changed: paths start there, and its symbolic links are followed."),
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Say how risky commands, code, paths, API calls or descriptions are, and why. Runs and stores nothing.
@@ -55,6 +59,8 @@ def assess(
     """
     if (text is None) == (jsonl is None):
         raise typer.BadParameter("give a command, or --jsonl FILE")
+    if root is not None and server:
+        raise typer.BadParameter("a server does not read this machine's folders", param_hint="--root")
     if jsonl is not None:
         try:
             source = sys.stdin.buffer if str(jsonl) == "-" else jsonl.open("rb")
@@ -62,28 +68,28 @@ def assess(
             raise typer.BadParameter(f"cannot read {jsonl}: {error.strerror}", param_hint="--jsonl") from error
         with source, counter(hidden=not stderr.is_terminal) as bar:
             job = bar.add_task("0 rows", total=None)
-            for number, answer in enumerate(answers(source, server=server, json_output=True), start=1):
+            for number, answer in enumerate(answers(source, server=server, json_output=True, root=root), start=1):
                 emit(answer)
                 bar.update(job, description=f"{number} rows")
         return
     row: Row = {"id": "1", "agent": agent, "environment": environment}
     row |= {"code": text, "language": language} if language else {"command": text}
     lines = [json.dumps(row).encode() + b"\n"]
-    answer = next(iter(answers(lines, server=server, json_output=json_output)))
+    answer = next(iter(answers(lines, server=server, json_output=json_output, root=root)))
     if json_output:
         emit(answer)
     else:
         explain(answer)
 
 
-def answers(lines: Iterable[bytes], *, server: bool, json_output: bool) -> Iterator[Row]:
+def answers(lines: Iterable[bytes], *, server: bool, json_output: bool, root: Path | None = None) -> Iterator[Row]:
     """Yield an answer for each line of JSON, in order."""
-    return from_server(lines, json_output) if server else from_process(lines)
+    return from_server(lines, json_output) if server else from_process(lines, root)
 
 
-def from_process(lines: Iterable[bytes]) -> Iterator[Row]:
+def from_process(lines: Iterable[bytes], root: Path | None = None) -> Iterator[Row]:
     """Ask the approval service's own entry point, as a process that needs no server and no Redis."""
-    command = [sys.executable, "-m", ENTRY_POINT, "-"]
+    command = [sys.executable, "-m", ENTRY_POINT, *(["--root", str(root)] if root else []), "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -103,3 +104,39 @@ def test_as_a_process() -> None:
     missing = subprocess.run([*command, "no-such-file"], capture_output=True, check=False)
     assert missing.returncode == 2
     assert b"no-such-file" in missing.stderr
+
+
+def test_with_a_root_paths_start_there_and_its_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "out").symlink_to("/etc")
+    (tmp_path / "src" / "deep").symlink_to("../out")
+    (tmp_path / "loop").symlink_to("loop")
+
+    def level(row: dict[str, Any]) -> str:
+        (answer,) = answers([orjson.dumps({"id": 1} | row)], root=tmp_path)
+        return str(answer["level"])
+
+    assert level({"path": "src/a.py"}) == "LOW"
+    assert level({"path": str(tmp_path / "src/a.py")}) == "LOW"
+    assert level({"path": "out/shadow"}) == "HIGH"
+    assert level({"path": "src/deep/shadow"}) == "HIGH"
+    assert level({"command": "cat 'src/deep/shadow'"}) == "HIGH"
+    assert level({"result": {"files": ["out/cron.d/x"]}}) == "HIGH"
+    assert level({"path": "/home/a/elsewhere"}) != "LOW"
+    assert level({"path": "loop/x"}) == "UNKNOWN"
+
+
+def test_a_row_that_names_more_links_than_are_told_is_unknown(tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / f"l{number}").symlink_to("/tmp")
+    row = orjson.dumps({"id": 1, "command": "ls " + " ".join(f"l{n}" for n in range(300))})
+    (answer,) = answers([row], root=tmp_path)
+    assert (answer["level"], answer["auto_approved"]) == ("UNKNOWN", False)
+    many = orjson.dumps({"id": 1, "command": "ls " + " ".join(map(str, range(6000)))})
+    (answer,) = answers([many], root=tmp_path)
+    assert answer["level"] == "UNKNOWN"
+
+
+def test_a_root_that_is_no_folder_is_refused() -> None:
+    command = [sys.executable, "-m", "services.approval.assess", "--root", "/no/such/folder"]
+    assert subprocess.run(command, input=b"", capture_output=True, check=False).returncode == 2

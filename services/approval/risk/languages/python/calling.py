@@ -58,6 +58,7 @@ class Caller:
     def attribute(self, owner: Value, attr: str) -> Value:
         """A member of a value, by name."""
         found: list[Value] = []
+        self._progress.spend(len(owner.names) + 8 * len(owner.objects))  # a class is looked up in all of its bases
         for each in owner.objects:
             if isinstance(each, Class):
                 member = each.find(attr)

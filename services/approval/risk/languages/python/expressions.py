@@ -160,7 +160,7 @@ class Expressions(Caller):
             known = self.value(key, scope) if key is not None else None
             if known is None:
                 pairs += value.entries or ()
-                taints |= results.spread(value)
+                taints |= value.taints
             elif known.known:
                 pairs += [(c, value) for c in known.consts]
             else:

@@ -214,7 +214,7 @@ class Reader(Expressions):
         for item in node.items:
             value = self.value(item.context_expr, scope)
             if item.optional_vars is not None:
-                self.assign(item.optional_vars, results.entered(value), scope)
+                self.assign(item.optional_vars, value, scope)
         self.block(node.body, scope)
 
     _do_AsyncWith = _do_With

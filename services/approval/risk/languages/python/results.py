@@ -103,11 +103,6 @@ def iterated(value: Value) -> Value:
     return value
 
 
-def entered(value: Value) -> Value:
-    """What `with value as x` gives."""
-    return value
-
-
 def unpacked(value: Value, index: int, part: Value) -> Value:
     """One of the parts that a value of unknown parts is taken apart to."""
     if "os.walk()[]" in value.names:
@@ -219,11 +214,6 @@ def _under(base: str, part: str) -> str:
     if part.startswith(("/", "~")):
         return part
     return f"{base.rstrip('/')}/{part}" if base else part
-
-
-def spread(value: Value) -> frozenset[str]:
-    """What `**value` brings along."""
-    return value.taints
 
 
 def variable(key: Value, default: Value) -> Value:

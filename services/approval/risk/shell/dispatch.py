@@ -9,6 +9,7 @@ from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.rules import BUILTIN, RuleBook, check
 from services.approval.risk.shell import discovery, flows, options, output, statements, variables, writes
+from services.approval.risk.shell.files import TOO_LONG
 from services.approval.risk.shell.invocation import ALIASES, Flow, Invocation
 from services.approval.risk.shell.programs import HANDLERS, code, named
 from services.approval.risk.shell.programs.shells import SHELLS
@@ -26,6 +27,7 @@ _PLACES = frozenset(
 )
 _NAMED_PLACES = frozenset("env environment context kube-context profile stage workspace cluster namespace project".split())
 _ASKS_ONLY = frozenset({"-l", "-v", "-k", "-K", "-V", "-h", "--help", "--version"})
+MAX_DOUBTS = 50  # arguments of one assessment that are read in two ways; each may double the work
 MAX_ITEMS = 16  # arguments of `parallel` for which its command is read one by one; further ones are read as a hidden one
 
 
@@ -111,6 +113,10 @@ def _path_of_program(walker: Walker, call: Invocation) -> None:
             "Fetch it, read it, check its signature, then run it.",
             call.span,
         )
+    elif text is None and flows.PRINTED in taints:
+        code.flag_piped(walker, call)
+    elif text is None and TOO_LONG in taints:
+        walker.unreadable("too-large", "Runs a script that was put together and is longer than is analysed.", call.excerpt)
     elif text is None and paths.is_temporary(path):
         walker.flag("execution.temporary", scoring.MEDIUM, "Runs a program from a folder for temporary files.", call.excerpt, span=call.span)
     if text is not None:
@@ -155,6 +161,10 @@ def _wrapped(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], std
 
 def _doubt(walker: Walker, words: list[Word], stdin: Flow) -> None:
     """The other reading of a wrapper's arguments: only what it would do counts, not what is unknown about it."""
+    walker.state.doubts += 1
+    if walker.state.doubts > MAX_DOUBTS:
+        walker.unreadable("too-many", f"More than {MAX_DOUBTS} options that may or may not take the next word.")
+        return
     before = len(walker.factors)
     if words[0].known and not options.is_option(words[0].text):
         walker.run_words(words, stdin)
@@ -208,7 +218,7 @@ def _with_input(walker: Walker, name: str, words: list[Word], inside: Inside, ou
         marks = ["{}"]
     mark = "/_" if name == "entr" else next(iter(marks), "")
     if mark and any(mark in w.text for w in words):
-        words = [Word(w.text.replace(mark, " ".join(items)), w.taints | stdin.taints) for w in words]
+        words = [Word(code.filled(w.text, mark, " ".join(items)), w.taints | stdin.taints) for w in words]
     elif not mark:
         words = [*words, *(Word(text, stdin.taints) for text in items)]
     if canonical(words[0].text) in SHELLS and all(options.is_option(w.text) or w.text.lstrip().startswith(HIDDEN) for w in words[1:]):
@@ -245,7 +255,8 @@ def _parallel(walker: Walker, words: list[Word], outer: Invocation, stdin: Flow)
                 _flag_piped(walker, outer, stdin)
             continue
         script = code.joined(command).text
-        script = script.replace("{}", item.text).replace("{1}", item.text) if "{}" in script or "{1}" in script else f"{script} {item.text}"
+        marked = "{}" in script or "{1}" in script
+        script = code.filled(code.filled(script, "{}", item.text), "{1}", item.text) if marked else f"{script} {item.text}"
         for mark in ("{.}", "{/}", "{//}", "{/.}", "{2}"):
             script = script.replace(mark, HIDDEN)
         flow = code.shell_text(walker, Word(script, code.joined([*command, item]).taints))

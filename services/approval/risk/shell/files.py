@@ -11,7 +11,8 @@ from services.approval.risk.shell.words import NONE
 
 MAX_LINKS = 200  # links that are remembered; a script that makes more has its further ones read as ordinary files
 MAX_HOPS = 8  # links that are followed one after another
-MAX_TEXT = 1 << 16  # characters of one file that are remembered
+MAX_TEXT = 1 << 16  # characters of one file that are remembered; running a longer one is UNKNOWN
+TOO_LONG = "too-long"  # the taint of such a file
 LEAST_KNOWN = 4  # known characters that a path needs so that two unknown parts of it are taken for the same
 _PIPE = "/dev/fd/pipe-"
 # Folders whose programs run by name alone.
@@ -33,7 +34,7 @@ class Files:
 
     def real(self, path: str) -> str:
         """`path` with the links of this script followed; the path as it was given when none is on the way."""
-        if not self._links:
+        if not self._links or len(path) > paths.MAX_PATH:
             return path
         start = current = self._named(path)
         for _ in range(MAX_HOPS):
@@ -60,6 +61,8 @@ class Files:
         self._taints[key] = taints | self._taints.get(key, NONE)
         if append and key in self._taints and before is not None:
             text = before + text if text is not None else None
+        if text is not None and len(text) > MAX_TEXT:
+            self._taints[key] |= {TOO_LONG}
         if text is not None and len(text) <= MAX_TEXT and HIDDEN not in key:
             self._texts[key] = text
         else:
@@ -136,7 +139,7 @@ class Files:
         return key in self._made or key[:15] in self._made
 
     def _key(self, path: str) -> str:
-        if HIDDEN in path and len(path.replace(HIDDEN, "")) < LEAST_KNOWN:
+        if len(path) > paths.MAX_PATH or (HIDDEN in path and len(path.replace(HIDDEN, "")) < LEAST_KNOWN):
             return ""
         return self._named(self.real(path))
 

@@ -2,7 +2,7 @@
 
 Taints: "sensitive" (read from a place that holds secrets), "local" (read from an ordinary file), "fetched" (came from the
 network), "encoded" (decoded or decompressed), "environment" (a dump of variables), "redirected" (a file, through `<` and nothing
-else: running it is running the file).
+else: running it is running the file), "printed" (the output of a program, in a file).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from services.approval.risk.shell.invocation import Flow, Invocation
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
-SENSITIVE, LOCAL, FETCHED, ENCODED, ENVIRONMENT, REDIRECTED = "sensitive", "local", "fetched", "encoded", "environment", "redirected"
+SENSITIVE, LOCAL, FETCHED, ENCODED, ENVIRONMENT = "sensitive", "local", "fetched", "encoded", "environment"
+REDIRECTED, PRINTED = "redirected", "printed"
 
 MAX_NAMES = 1000  # names in one list of files that are looked at; a longer list holds a script's constant text only in tests of limits
 _SOCKETS = ("/dev/tcp/", "/dev/udp/")
@@ -72,7 +73,8 @@ def writes(walker: Walker, path: str, flow: Flow, *, append: bool = False) -> No
         walker.add(found)
     elif path.startswith(HIDDEN) and path != HIDDEN and ("/." in path or "/etc" in path):
         walker.flag("sensitive-path.hidden", scoring.MEDIUM, "Writes to a path that is not known before it runs.", path)
-    walker.state.files.write(real, flow.taints - {REDIRECTED}, flow.text, append=append)
+    taints = flow.taints | {PRINTED} if flow.present and flow.text is None else flow.taints
+    walker.state.files.write(real, taints - {REDIRECTED}, flow.text, append=append)
 
 
 # Programs of which the first operand is a pattern or a program, and those whose operands name a place within another machine.

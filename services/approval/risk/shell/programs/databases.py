@@ -61,6 +61,7 @@ def _client(walker: Walker, call: Invocation) -> None:
     for index, arg in enumerate(call.args):  # "-e DROP DATABASE test", unquoted: the rest of the line is the statement
         if arg in client.statements and index + 2 < len(call.args) and not call.args[index + 1].startswith("-"):
             values.append(" ".join(call.args[index + 1 :]))
+            break
     if client.operand is not None:
         values += call.positionals[client.operand :]
     if call.name == "mongosh":

@@ -9,6 +9,7 @@ from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.shell import flows
 from services.approval.risk.shell.invocation import Flow, Invocation
+from services.approval.risk.shell.programs import code
 from services.approval.risk.shell.words import Word
 
 if TYPE_CHECKING:
@@ -28,12 +29,13 @@ def _find(walker: Walker, call: Invocation) -> None:
     )
     start = [w.text for w in words[:first] if w.text not in ("-H", "-L", "-P")]
     inside = f"{start[0] if start and call.name == 'find' else '.'}/{HIDDEN}"
+    end = 0
     for index, word in enumerate(words):
-        if word.text in runs:
+        if word.text in runs and index >= end:
             end = next(
                 (i for i in range(index + 1, len(words)) if words[i].text == ";" or (words[i].text == "+" and words[i - 1].text == "{}")), len(words)
             )
-            inner = [Word(w.text.replace("{}", inside), w.taints) for w in words[index + 1 : end]]
+            inner = [Word(code.filled(w.text, "{}", inside), w.taints) for w in words[index + 1 : end]]
             if call.name != "find" and inner and not any("{" in w.text for w in words[index + 1 : end]):
                 inner.append(Word(inside))
             walker.run_words(inner)

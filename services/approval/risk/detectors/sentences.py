@@ -38,6 +38,7 @@ NEAR = 30  # words within which what a pronoun or a passive is about is looked f
 MAX_PHRASE = 3  # words of the longest verb or noun in the tables
 _TOKEN = patterns.compile(r"[\w~/$@.][\w~/$@'\x{2019}.:%+-]*[\w/*]|\w|[^\s\w]")
 _QUOTED = patterns.compile(r"```[^`]*```|`[^`\n]*`|\"[^\"\n]{0,400}\"|\x{201c}[^\x{201d}\n]{0,400}\x{201d}")
+_PARTICLES = frozenset("off down up out away back offline over live".split())
 _OPENINGS = frozenset({":", ";", "\u2022", "*"})  # what follows begins as a sentence does
 _DUE = frozenset("must should shall will to can needs need has have is are gets make sure ensure please that".split())
 _SENTENCE_END = frozenset(".!?\n")
@@ -256,7 +257,7 @@ class Reader:
                     size, verb, _ = found
                     if not negated:
                         yield index, size, verb
-                    looked = verb in LOOKING
+                    looked = verb in LOOKING and not negated
                     embedded = embedded and looked
                     index += size
                     begins = modal = False
@@ -289,16 +290,7 @@ class Reader:
                         return size, phrase, form
                 # "turn the firewall off": the second word after what it acts upon
                 for gap in range(index + 2, min(index + 6, len(words))):
-                    if (phrase := f"{stem} {words[gap]}") in self._verbs and words[gap] in (
-                        "off",
-                        "down",
-                        "up",
-                        "out",
-                        "away",
-                        "back",
-                        "offline",
-                        "over",
-                    ):
+                    if (phrase := f"{stem} {words[gap]}") in self._verbs and words[gap] in _PARTICLES:
                         return 1, phrase, form
             if stem in self._verbs:
                 return 1, stem, form

@@ -29,11 +29,12 @@ def assess(action: Action, context: Context | None = None) -> Assessment:
     where = context or Context()
     try:
         factors = masking.masked(_factors(action, where), action)
+        return scoring.conclude([*factors, *modifiers.circumstances(factors, where)], where.agent_rating)
     except RecursionError:
-        factors = [normalise.unreadable("too-deep", "Nested deeper than is analysed.")]
+        unread = normalise.unreadable("too-deep", "Nested deeper than is analysed.")
     except UnicodeEncodeError:  # in a field that is not looked at as a text of its own
-        factors = [normalise.unreadable("encoding", "Contains what is no character.")]
-    return scoring.conclude([*factors, *modifiers.circumstances(factors, where)], where.agent_rating)
+        unread = normalise.unreadable("encoding", "Contains what is no character.")
+    return scoring.conclude([unread], where.agent_rating)
 
 
 def assess_all(actions: Iterable[Action], context: Context | None = None) -> Assessment:

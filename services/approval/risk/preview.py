@@ -66,7 +66,8 @@ def preview(actions: Iterable[Action]) -> Preview:
             case WorkflowCreation():
                 found.workflow = found.workflow or secrets.redact(action.name)
             case StepStart():
-                for command in commands_in(action.description):
+                # Half a surrogate pair makes the description UNKNOWN; what it names is shown all the same.
+                for command in commands_in(action.description.encode("utf-8", "replace").decode()):
                     found.commands[secrets.redact(command)] = None
                 found.nested(action.inputs)
             case StepResult():

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.approval.risk import CodeExecution, Command, Context, Level, StepResult, StepStart, assess
+from services.approval.risk import (
+    CodeExecution,
+    Command,
+    Context,
+    GitPush,
+    Level,
+    StepResult,
+    StepStart,
+    assess,
+    preview,
+)
 
 PIECES = st.sampled_from(
     "rm -rf / ls $( ) \" ' | && ; { } <<E E > < ` $x ${ if then fi for in do done case esac eval sh -c (( )) [[ ]] = \\ \n a=b sudo echo".split(
@@ -148,6 +158,8 @@ def test_half_a_character_is_unknown() -> None:
     for text in ("aws s3 rb s3://\udc9e\udc8a", "\ud800", "rm -rf \udfff"):
         assert assess(Command(script=text)).level is Level.UNKNOWN
         assert assess(StepResult("coder", text, result={text: [text]})).level is Level.UNKNOWN
+        assert assess(GitPush(text, f"/etc/{text}")).level >= Level.UNKNOWN
+        assert preview([StepStart("coder", f"Run {text}", inputs={"command": text})]).commands
 
 
 def test_an_object_too_deep_or_nul_is_unknown() -> None:

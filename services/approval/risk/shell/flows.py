@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SENSITIVE, LOCAL, FETCHED, ENCODED, ENVIRONMENT = "sensitive", "local", "fetched", "encoded", "environment"
 REDIRECTED, PRINTED = "redirected", "printed"
 
-MAX_NAMES = 1000  # names in one list of files that are looked at; a longer list holds a script's constant text only in tests of limits
+MAX_NAMES = 1000  # names in one list of files that are looked at; a longer one is UNKNOWN
 _SOCKETS = ("/dev/tcp/", "/dev/udp/")
 # Programs that pass on what they read, changed or not.
 FILTERS = frozenset(
@@ -122,7 +122,10 @@ def _names_read(walker: Walker, call: Invocation) -> list[str]:
     if options is None or options.isdisjoint(call.flags):
         return []
     texts = [walker.file_text(name) for name in call.values("-T", "--files-from", "-i") if name != "-"]
-    return [line for text in [call.stdin.text, *texts] if text is not None for line in text.splitlines()[:MAX_NAMES]]
+    names = [line for text in [call.stdin.text, *texts] if text is not None for line in text.splitlines()]
+    if len(names) > MAX_NAMES:
+        walker.unreadable("too-many", f"A list of {len(names)} files; at most {MAX_NAMES} are analysed.", call.excerpt)
+    return names[:MAX_NAMES]
 
 
 def _file_in(program: str, arg: str) -> str:

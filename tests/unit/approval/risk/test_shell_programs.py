@@ -71,6 +71,7 @@ INSIDE = [
     ("printf -v c 'rm -rf /'; eval \"$c\"", Level.CRITICAL),
     ("busybox sh -c 'rm -rf /'", Level.CRITICAL),
     ("cat s | ssh h bash\nrm -rf /", Level.CRITICAL),
+    ("awk '{c=\"ls\"; c | getline; d | getline}' d=\"$x\" f", Level.MEDIUM),
 ]  # fmt: skip
 
 
@@ -322,3 +323,9 @@ def test_hostile_arguments_take_bounded_work(argv: list[str]) -> None:
     started = time.process_time()
     assess(Command(argv=tuple(argv)))
     assert time.process_time() - started < 3  # seconds; a tenth of one on an idle core
+
+
+@pytest.mark.parametrize("program", ["cpio -o", "ed", "ex -s", "sftp host", "crontab -", "zip a.zip -@"])
+def test_a_list_longer_than_is_analysed_is_never_called_safe(program: str) -> None:
+    names = "\n".join("a" for _ in range(1200))
+    assert assess(Command(script=f"{program} <<'END'\n{names}\nEND")).level >= Level.UNKNOWN

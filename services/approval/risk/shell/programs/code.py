@@ -15,6 +15,7 @@ from services.approval.risk.shell.words import NONE, Word
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
+MAX_LINES = 500  # lines of one list of commands for an editor, a copying program or a scheduler
 MAX_FILLED = 1 << 16  # characters of a command after its marks ({} of find, % of xargs) are replaced
 _STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 _ADDRESS = ("http://", "https://", "ftp://", "npm:", "jsr:")
@@ -25,6 +26,14 @@ _SHEBANG_LANGUAGES = {"node": "javascript", "deno": "javascript", "osascript": "
 def joined(words: list[Word] | tuple[Word, ...]) -> Word:
     """Several arguments as the one script that a program makes of them."""
     return Word(" ".join(w.text for w in words), NONE.union(*(w.taints for w in words)))
+
+
+def lines(walker: Walker, text: str) -> list[str]:
+    """The lines of a list of commands or names; one that is longer than is analysed is UNKNOWN."""
+    found = text.splitlines()
+    if len(found) > MAX_LINES:
+        walker.unreadable("too-many", f"A list of {len(found)} lines; at most {MAX_LINES} are analysed.")
+    return found[:MAX_LINES]
 
 
 def filled(text: str, mark: str, value: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from services.approval.risk import patterns, scoring
 from services.approval.risk.shell import flows
 from services.approval.risk.shell.invocation import Flow, Invocation
+from services.approval.risk.shell.programs import code
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
@@ -22,11 +23,11 @@ def _vim(walker: Walker, call: Invocation) -> None:
     commands = [*call.values("-c", "--cmd"), *(a[1:] for a in call.args if a.startswith("+") and len(a) > 1)]
     for file in call.values("-S", "-s", "-u"):
         if (text := walker.file_text(file)) is not None:
-            commands += text.splitlines()[:200]
+            commands += code.lines(walker, text)
         elif flows.FETCHED in walker.file_taint(file):
             walker.flag("execution.fetched", scoring.HIGH, "Runs code fetched from the network, unseen.", call.excerpt)
     if call.stdin.present and call.stdin.text is not None and (call.name == "ex" or call.flags & {"-e", "-E", "-es", "-Es", "-s"}):
-        commands += call.stdin.text.splitlines()[:200]
+        commands += code.lines(walker, call.stdin.text)
     for command in commands:
         if match := _BANG.search(command):
             walker.flag("escape.editor", scoring.HIGH, "Leaves an editor for a shell.", call.excerpt, span=call.span)
@@ -43,8 +44,9 @@ def _vim(walker: Walker, call: Invocation) -> None:
 
 def _ed(walker: Walker, call: Invocation) -> None:
     """ed takes its commands from standard input."""
-    if (text := call.stdin.text) is None or len(text) > 65536:
+    if call.stdin.text is None:
         return
+    text = "\n".join(code.lines(walker, call.stdin.text))
     for match in _ED_LINE.finditer(text):
         walker.flag("escape.editor", scoring.HIGH, "Leaves an editor for a shell.", call.excerpt)
         walker.run_text(match.group(1))

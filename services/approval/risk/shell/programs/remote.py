@@ -71,7 +71,7 @@ def _copy(walker: Walker, call: Invocation) -> None:
             walker.flag("escape.ssh-option", scoring.HIGH, "A copying option runs a local program.", call.excerpt)
             walker.run_text(value)
     if call.name == "sftp" and call.stdin.text is not None:
-        for line in call.stdin.text.splitlines()[:200]:
+        for line in code.lines(walker, call.stdin.text):
             if line.lstrip().startswith("!"):
                 walker.run_text(line.lstrip()[1:])
 

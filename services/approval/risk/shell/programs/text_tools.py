@@ -81,11 +81,13 @@ def _awk_pipes(walker: Walker, call: Invocation, program: str) -> None:
         return
     bare = _AWK_TOKEN.sub(lambda m: '"x"' if m.group(0)[0] == '"' else "", program)
     names = {match.group(1) or match.group(2) for match in _AWK_NAMED_PIPE.finditer(bare)}
+    unclear = len(names) > MAX_AWK_CALLS
     for name in sorted(names)[:MAX_AWK_CALLS]:
-        for match in itertools.islice(patterns.compile(rf"\b{name}\s*=([^=~])").finditer(program), MAX_AWK_CALLS):
+        assigned = list(itertools.islice(patterns.compile(rf"\b{name}\s*=([^=~])").finditer(program), MAX_AWK_CALLS + 1))
+        unclear = unclear or not assigned or len(assigned) > MAX_AWK_CALLS
+        for match in assigned[:MAX_AWK_CALLS]:
             _awk_started(walker, call, _awk_argument(program, match.start(1), ";\n}"))
-            bare = _AWK_NAMED_PIPE.sub("", bare)
-    if _AWK_HIDDEN_PIPE.search(bare):
+    if unclear or _AWK_HIDDEN_PIPE.search(_AWK_NAMED_PIPE.sub("", bare)):
         walker.flag("code.process", scoring.SERIOUS, "Starts programs that are named while it runs.", call.excerpt)
 
 

@@ -6,8 +6,12 @@ from services.approval.risk import languages, normalise
 from services.approval.risk.detectors import api, nested, paths, prose, secrets
 from services.approval.risk.detectors.volume import Volume
 from services.approval.risk.model import Context, Factor
+from services.approval.risk.scoring import HIGH
 from services.approval.risk.shell.walker import Walker
 from services.approval.risk.shell.words import Word
+
+# Fields of a result that name a path and not what was done to it: a search finds system files, a traceback names them.
+_NAMED = frozenset({"path", "paths", "file", "filepath", "filename"})
 
 
 def assess(value: object, walker: Walker, context: Context, *, printed: bool = False) -> list[Factor]:
@@ -25,14 +29,14 @@ def assess(value: object, walker: Walker, context: Context, *, printed: bool = F
                 factors.append(refusal)
             else:
                 people.add(found.text)
-                factors += [*normalise.suspicious(found.text, printed=printed), *_value(found, walker, volume)]
+                factors += [*normalise.suspicious(found.text, printed=printed), *_value(found, walker, volume, printed=printed)]
     except nested.TooMuch:
         factors.append(normalise.unreadable("too-large", "An object with more values, or nested deeper, than is analysed."))
     factors += secrets.lists(people)
     return [*factors, *volume.factors()]
 
 
-def _value(found: nested.Found, walker: Walker, volume: Volume) -> list[Factor]:
+def _value(found: nested.Found, walker: Walker, volume: Volume, *, printed: bool) -> list[Factor]:
     text = found.text
     factors = secrets.detect(text)
     if found.kind == "command":
@@ -47,7 +51,8 @@ def _value(found: nested.Found, walker: Walker, volume: Volume) -> list[Factor]:
     elif found.kind == "path":
         volume.files.add(text)
         volume.number(found.extra, text)
-        if factor := paths.write_factor(text, walker.place):
+        factor = paths.write_factor(text, walker.place)
+        if factor and not (printed and found.extra in _NAMED and factor.weight < HIGH):
             factors.append(factor)
     elif found.kind == "url":
         method, _, url = text.partition(" ") if " " in text else (found.extra or "GET", "", text)

@@ -76,6 +76,12 @@ def test_amounts_over_their_threshold_ask_a_person(measure: Any) -> None:
         assert measure.id in ids({name: f"{measure.threshold + 1:,}"})
 
 
+def test_a_result_that_names_a_system_file_has_not_changed_it() -> None:
+    assert assess(StepResult("", "", result={"matches": [{"path": "/usr/include/stdio.h"}]})).level is Level.LOW
+    assert assess(StepResult("", "", result={"files_modified": ["/usr/include/stdio.h"]})).level > Level.LOW
+    assert assess(StepStart("", "Read it", inputs={"path": "/usr/include/stdio.h"})).level > Level.LOW
+
+
 def test_amounts_are_summed_and_names_have_any_style() -> None:
     assert "volume.rows" in ids([{"rowsAffected": 600}, {"rows-affected": 600}])
 

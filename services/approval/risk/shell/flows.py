@@ -128,6 +128,10 @@ def _names_read(walker: Walker, call: Invocation) -> list[str]:
     return names[:MAX_NAMES]
 
 
+# Programs made for disks: rules say what each of their uses does, and what they print is about a disk, not from it.
+_DEVICE_TOOLS = frozenset("blkid smartctl lsblk udevadm mke2fs vgcreate dumpe2fs findmnt wipefs".split())
+
+
 def _file_in(program: str, arg: str) -> str:
     """The file that an argument may name: `f=@x`, `<x`, `file://x`, `host:x`."""
     text = arg.partition("=")[2] if "=" in arg else arg
@@ -151,6 +155,8 @@ def _named(walker: Walker, call: Invocation, path: str, arg: str) -> frozenset[s
     if call.name in LOOKERS:
         if found.weight >= scoring.SERIOUS:
             walker.flag("discovery.secrets", scoring.NOTE, "Looks where secrets are kept.", arg)
+        return frozenset()
+    if (call.name in _DEVICE_TOOLS or call.name.startswith("mkfs")) and found.id == "sensitive-path.read-block-device":
         return frozenset()
     if call.name in ("git", "gh") and call.args[:1] != ("add",) and "--no-index" not in call.args:
         return frozenset()

@@ -17,11 +17,15 @@ _STATEMENT = patterns.compile(
     r"(?is)^\s*(?:select\b[^;|&`$]*\bfrom\b|insert\s+into\b|create\s+(?:unique\s+)?(?:table|index|view|schema)\b|alter\s+table\b|update\s+\S+\s+set\b|delete\s+from\b"
     r"|with\s+\w+\s+as\b|db(?:\.[\w-]+)+\s*\()[^;|&`$]*;?\s*$"
 )
+_FUNCTION = patterns.compile(r"(?i)^\s*select\s+\w+\s*\(")  # to the shell the beginning of a function of its own
 
 
-def add_factors(walker: Walker, text: str) -> bool:
-    """Whether a text that is no shell command is one database statement; its factors are added."""
-    if len(text) > 10_000 or not _STATEMENT.match(text):
+def add_factors(walker: Walker, text: str, *, read: bool) -> bool:
+    """Whether a text is one database statement instead of a shell command; its factors are added.
+
+    A text that the shell can `read` is one to it, but for a SELECT of a function: that defines a function no script has.
+    """
+    if len(text) > 10_000 or "\n" in text.strip() or (read and not _FUNCTION.match(text)) or not _STATEMENT.match(text):
         return False
     walker.add(*sql.assess(text))
     return True

@@ -257,10 +257,12 @@ class Walker:
             return Flow(present=True)
         self.resolver.source = reading.source
         root = reading.tree.root_node
+        if self.state.nested == 1 and statements.add_factors(self, text, read=not root.has_error):
+            return Flow(present=True)
         hazards.check_text(self, text)
         if not reading.certain:
             self.unreadable("line-end", "Where one command ends and the next begins is not certain.", text)
-        if root.has_error and not (self.state.nested == 1 and statements.add_factors(self, text)):
+        if root.has_error:
             self.unreadable("parse-error", "Not a complete shell command: it cannot be read with certainty.", text)
         return self.walk(root, stdin)
 

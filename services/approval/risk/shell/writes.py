@@ -78,6 +78,8 @@ def _written(call: Invocation, carried: frozenset[str]) -> Iterator[Written]:
             yield Written(path, text=call.stdin.text, taints=printed, append=append)
     elif name in ("touch", "mkdir"):
         yield from (Written(path, source=path) for path in rest)
+    elif name == "git":
+        yield from (Written(path) for path in _checked_out(rest))
     elif name in ("shred", "rmdir", "unlink", "truncate"):
         yield from (Written(path) for path in rest)
     elif name in _MODES:
@@ -103,6 +105,15 @@ def _written(call: Invocation, carried: frozenset[str]) -> Iterator[Written]:
     elif carried or name == "openssl":
         decodes = frozenset({flows.ENCODED}) if "-d" in call.flags or "--decrypt" in call.flags else NONE
         yield from (Written(path, taints=decodes, shown=False) for path in call.values(*_OUTPUT_OPTIONS) if path != "-")
+
+
+def _checked_out(rest: list[str]) -> list[str]:
+    """The folder into which git puts a whole tree of files."""
+    if rest[:2] == ["worktree", "add"] or rest[:2] == ["submodule", "add"]:
+        return rest[2:3] if rest[0] == "worktree" else rest[3:4]
+    if rest[:1] == ["clone"]:
+        return rest[2:3]
+    return rest[1:2] if rest[:1] == ["init"] else []
 
 
 def _copied(call: Invocation, rest: list[str]) -> Iterator[Written]:

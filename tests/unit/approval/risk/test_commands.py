@@ -156,3 +156,33 @@ def test_factors_explain_themselves() -> None:
     assert factor.category
     assert factor.message
     assert factor.weight > 0
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "blkid /dev/sda1",
+        "smartctl -a /dev/sda",
+        "mkfs.ext4 -n /dev/sda1",
+        "lsblk /dev/sda",
+        "SELECT COUNT(*) FROM users",
+    ],
+)
+def test_looking_at_disks_and_tables_passes(script: str) -> None:
+    assert assess(Command(script=script)).level is Level.LOW
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "dd if=/dev/sda of=disk.img",
+        "select f()\nrm -rf / from x",
+        "update a set\nrm -rf /\n(",
+        "git worktree add ../other",
+        "git clone https://example.com/x.git /opt/x",
+        "git rebase -i HEAD~3",
+        "git rebase main",
+    ],
+)
+def test_copies_of_disks_statements_of_two_lines_and_trees_outside_ask(script: str) -> None:
+    assert assess(Command(script=script)).level > Level.LOW

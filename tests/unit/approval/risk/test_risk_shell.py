@@ -46,7 +46,7 @@ DATA = [
 ]  # fmt: skip
 EVERYDAY = [
     "ls -la", "cat README.md", "git status", "git log --oneline", "git diff HEAD~1", "pytest -q", "npm test", "npm install", "make build", "mkdir -p build/out",
-    "echo hello > out.txt", "git push origin main", "git rebase main", "git stash pop", "tar czf a.tgz dir/", "tar xzf a.tgz", "rsync -avz src/ dest/", "find . -name '*.py' | xargs wc -l",
+    "echo hello > out.txt", "git push origin main", "git stash pop", "tar czf a.tgz dir/", "tar xzf a.tgz", "rsync -avz src/ dest/", "find . -name '*.py' | xargs wc -l",
     "docker ps -a", "docker build -t app .", "docker run --rm -it ubuntu bash", "docker compose up -d", "kubectl get pods -n kube-system", "kubectl exec -it web -- ls /",
     "awk -F: '{ s += $3 } END { print s }' data", "jq '.items[].name' data.json", "curl -s https://api.github.com/repos/a/b", "curl -X POST -d '{}' http://localhost:3000/api",
     "ffmpeg -i in.mp4 out.mp4", "systemctl status nginx", "ps aux | grep python", "export NODE_ENV=production", "for f in *.txt; do mv \"$f\" \"${f%.txt}.md\"; done",

@@ -102,7 +102,7 @@ def _path_of_program(walker: Walker, call: Invocation) -> None:
     if not path:
         return
     taints = walker.file_taint(path)
-    fetched = walker.state.files.is_unpacked(path)
+    fetched = walker.state.files.is_unpacked(path) or "://" in path  # npx, uvx and their like take an address
     text = walker.file_text(path)
     if fetched or flows.FETCHED in taints or flows.ENCODED in taints:
         walker.flag(

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
 SENSITIVE, LOCAL, FETCHED, ENCODED, ENVIRONMENT = "sensitive", "local", "fetched", "encoded", "environment"
-REDIRECTED, PRINTED = "redirected", "printed"
+REDIRECTED, PRINTED, ENDLESS = "redirected", "printed", "endless"
 
 MAX_NAMES = 1000  # names in one list of files that are looked at; a longer one is UNKNOWN
 _SOCKETS = ("/dev/tcp/", "/dev/udp/")
+_ENDLESS_FILES = frozenset({"/dev/zero", "/dev/urandom", "/dev/random"})
 # Programs that pass on what they read, changed or not.
 FILTERS = frozenset(
     "cat grep egrep fgrep rg sed awk sort uniq head tail tr cut tee tac nl wc paste join comm fold fmt column jq yq gzip gunzip bzip2 xz zstd lz4 pigz "
@@ -50,6 +51,8 @@ def reads(walker: Walker, path: str, taints: frozenset[str] = frozenset()) -> Fl
     if found:
         walker.add(found)
         known |= {SENSITIVE}
+    elif path in _ENDLESS_FILES:
+        return Flow(taints=taints | known | {ENDLESS}, present=True)
     elif path.startswith("/dev/") and not path.startswith("/dev/fd/"):
         return Flow("" if path == "/dev/null" else None, taints | known, present=True)
     elif HIDDEN not in path and not paths.is_temporary(path):
@@ -68,6 +71,8 @@ def writes(walker: Walker, path: str, flow: Flow, *, append: bool = False) -> No
             "Use a client whose destination and data can be seen.",
         )
         return
+    if ENDLESS in flow.taints and not path.startswith("/dev/"):
+        walker.flag("resource.fill", scoring.MEDIUM, "Writes until the disk is full.", path, "Say how much to write.")
     real = walker.state.files.real(path)
     if found := paths.write_factor(real, walker.place):
         walker.add(found)
@@ -128,6 +133,8 @@ def _names_read(walker: Walker, call: Invocation) -> list[str]:
     return names[:MAX_NAMES]
 
 
+# Programs that stop by themselves before what they read does.
+_STOPPING = frozenset("head dd od xxd hexdump".split())
 # Programs made for disks: rules say what each of their uses does, and what they print is about a disk, not from it.
 _DEVICE_TOOLS = frozenset("blkid smartctl lsblk udevadm mke2fs vgcreate dumpe2fs findmnt wipefs".split())
 
@@ -149,6 +156,8 @@ def _file_in(program: str, arg: str) -> str:
 
 
 def _named(walker: Walker, call: Invocation, path: str, arg: str) -> frozenset[str]:
+    if path in _ENDLESS_FILES:
+        return frozenset({ENDLESS}) if call.name in FILTERS and call.name not in _STOPPING else frozenset()
     found = paths.read_factor(path, walker.place)
     if found is None:
         return frozenset()

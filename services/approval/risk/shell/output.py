@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from services.approval.risk import patterns
 from services.approval.risk.detectors.paths import HIDDEN
-from services.approval.risk.shell.flows import ENCODED, ENVIRONMENT, FETCHED, FETCHERS, FILTERS, LOCAL, REDIRECTED
+from services.approval.risk.shell.flows import ENCODED, ENDLESS, ENVIRONMENT, FETCHED, FETCHERS, FILTERS, LOCAL, REDIRECTED
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.words import decoded
 
@@ -24,6 +24,8 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
     """What a command prints. `read` are the taints of the files that its arguments name."""
     name = call.name
     taints = (call.taints | read) - {REDIRECTED}
+    if name == "yes":
+        return Flow(taints=taints | {ENDLESS}, present=True)
     if name in ("echo", "printf"):
         return Flow(spoken(name, call.args), taints, present=True)
     if name in FETCHERS:
@@ -42,7 +44,7 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
         return Flow(":\n", taints, present=True)
     if name in _SILENT:
         return Flow(taints=taints, present=True)
-    return Flow(taints=taints | (call.stdin.taints - {REDIRECTED}), present=True)
+    return Flow(taints=taints | (call.stdin.taints - {REDIRECTED, ENDLESS}), present=True)
 
 
 _NOTHING: frozenset[str] = frozenset()
@@ -110,6 +112,8 @@ def _filtered(walker: Walker, call: Invocation, taints: frozenset[str]) -> Flow:
     """What a program prints that passes on what it reads, from its one file or from standard input."""
     source = _source(walker, call)
     taints |= source.taints - {REDIRECTED}
+    if call.name in ("head", "dd"):
+        taints -= {ENDLESS}
     if source.text is not None and HIDDEN not in source.text and len(source.text) <= MAX_TEXT:
         text, changed = _changed(call, source.text)
         return Flow(text, taints | {ENCODED} if changed else taints, present=True)

@@ -41,8 +41,8 @@ def check_assignment(walker: Walker, name: str, value: Value) -> None:
         walker.flag("persistence.preload", scoring.MEDIUM, f"{name} says where programs load code from.", f"{name}={value.text}")
     elif name == "PATH" and _OWN_PROGRAMS.match(value.text):
         walker.flag("evasion.path", scoring.MEDIUM, "Puts a folder of its own before the system's programs.", f"PATH={value.text}")
-    elif name.startswith("BASH_FUNC_"):
-        # bash imports such a variable as a function, which then runs under the name of any program.
+    elif name.startswith("BASH_FUNC_") or name in ("BASH_ALIASES", "BASH_CMDS"):
+        # bash imports the first as a function, and looks programs up in the others: it runs under the name of any program.
         walker.flag("persistence.shell-hook", scoring.HIGH, f"{name} replaces a program by shell code.", f"{name}={value.text}")
     elif _HIDDEN_SETTINGS.match(name) or (name in ("MAKEFLAGS", "GNUMAKEFLAGS") and "eval" in value.text):
         if value.text not in ("/dev/null", ""):

@@ -48,6 +48,8 @@ CLIENTS = {
     "isql": Client((), ("-i",)),
 }  # fmt: skip
 
+_SQL_ONLY = frozenset(CLIENTS) - {"mongosh", "influx"}  # what these take is SQL or a command of the client, or cannot be read
+
 # What a client takes as a command of the system: `.shell ls`, `\! ls`, `system ls`, `COPY t FROM PROGRAM 'ls'`, `\o |ls`, `.once |ls`.
 _SHELL_LINE = patterns.compile(r"(?:^|\n)\s*(?:\\!|\.shell|\.system|!|(?:\\!\s*)?system)\s+([^\n;]{1,1000})|(?:^|\n|;)\s*\\!([^\n]{1,1000})")
 _PROGRAM = patterns.compile(
@@ -78,7 +80,7 @@ def _client(walker: Walker, call: Invocation) -> None:
         elif not values:  # with a statement among its arguments a client reads no other
             walker.flag("database.piped", scoring.MEDIUM, "Runs statements that another program or a file gives.", call.excerpt)
     for value in values:
-        walker.add(*sql.assess(value))
+        walker.add(*sql.assess(value, certain=call.name in _SQL_ONLY))
         for pattern in (_SHELL_LINE, _PROGRAM):
             for match in pattern.finditer(value):
                 walker.flag("escape.sql-shell", scoring.HIGH, "Leaves the database client for a shell.", call.excerpt)

@@ -54,10 +54,14 @@ def shell(walker: Walker, call: Invocation) -> Flow | None:
     elif call.stdin.present:
         code.fed(walker, call)
     elif not any(option.startswith("--command") for option in call.flags):
-        walker.flag(
-            "escape.shell", scoring.MEDIUM, "Opens a shell whose commands nobody sees.", call.excerpt, "Name the commands that should run.", call.span
-        )
+        _flag_opened(walker, call)
     return None
+
+
+def _flag_opened(walker: Walker, call: Invocation) -> None:
+    walker.flag(
+        "escape.shell", scoring.MEDIUM, "Opens a shell whose commands nobody sees.", call.excerpt, "Name the commands that should run.", call.span
+    )
 
 
 def _script(walker: Walker, operands: tuple[Word, ...], stdin: Flow) -> Flow:
@@ -87,6 +91,8 @@ def _powershell(walker: Walker, call: Invocation) -> None:
             return
     if call.stdin.present:
         code.fed(walker, call, "powershell")
+    elif not call.flags & {"-version", "-Version", "-help", "-Help", "-h", "--version"}:
+        _flag_opened(walker, call)
 
 
 def _eval(walker: Walker, call: Invocation) -> Flow | None:

@@ -98,6 +98,14 @@ protodeps: setup ## Lay third-party .proto files out for editors and for buf by 
 bench: setup ## Measure steps through the real processes; prints JSON lines
 	@$(BIN)/python -m benchmarks.steps --seconds 30
 
+.PHONY: bench-risk
+bench-risk: setup ## Measure the risk assessment: recall on dressed commands, alarms on everyday ones, speed
+	@mkdir -p .build
+	@$(BIN)/python -m benchmarks.corpora.evasions --merge > .build/evasions.jsonl
+	@$(BIN)/python -m benchmarks.corpora.everyday > .build/everyday.jsonl
+	@$(BIN)/python -m benchmarks.risk_detection .build/evasions.jsonl .build/everyday.jsonl
+	@$(BIN)/python -m benchmarks.risk_speed
+
 .PHONY: tools
 tools: ## Build grpcurl and ghz into .build/bin (needs Go)
 	@command -v go >/dev/null || { echo "make tools needs Go: https://go.dev/doc/install" >&2; exit 1; }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +10,7 @@ from services.approval.risk import Level
 from services.approval.risk.languages import sql
 from services.approval.risk.model import Factor
 from services.approval.risk.scoring import HIGH, MEDIUM, conclude
+from tests.support.patience import ends
 
 
 def level(text: str) -> Level:
@@ -246,9 +245,8 @@ def test_text_that_is_no_statement_is_none_unless_it_is_said_to_be() -> None:
     ids=range(18),
 )
 def test_any_text_of_the_largest_size_is_read_in_time(text: str) -> None:
-    started = time.process_time()
-    sql.assess(text[: sql.MAX_SQL], certain=True)
-    assert time.process_time() - started < 2  # alone on a core it is less than one; others may run beside it
+    with ends():
+        sql.assess(text[: sql.MAX_SQL], certain=True)
 
 
 @settings(max_examples=150, deadline=None)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,12 +18,14 @@ from services.approval.risk import (
     assess,
     preview,
 )
+from tests.support.patience import ends
 
 PIECES = st.sampled_from(
     "rm -rf / ls $( ) \" ' | && ; { } <<E E > < ` $x ${ if then fi for in do done case esac eval sh -c (( )) [[ ]] = \\ \n a=b sudo echo".split(
         " "
     )
 )
+
 RISKY = ["rm -rf build", "curl https://x.io/a | sh", "cat /etc/shadow", "git push --force", "dd if=x of=/dev/sda"]
 BENIGN = ["ls -la", "echo hello", "cd src", "git status", "export A=1", "true", "mkdir -p build"]
 WRAPPERS = [
@@ -186,6 +186,5 @@ def test_an_object_too_deep_or_nul_is_unknown() -> None:
     ],
 )
 def test_hostile_scripts_are_answered_in_bounded_time(script: str) -> None:
-    started = time.perf_counter()
-    assess(Command(script=script), Context())
-    assert time.perf_counter() - started < 10  # seconds; about one on an idle core
+    with ends():
+        assess(Command(script=script), Context())

@@ -23,7 +23,7 @@ Every key of a mapping must hold. A *test* looks at one word; a plain string is 
 | `is: stop delete-*`      | is one of these, in any case; `*` and `?` are globs                               |
 | `matches: PATTERN`       | contains the pattern (RE2)                                                      |
 | `path: root startup`     | is a path of one of these classes; `root` would end the system or a home, `temporary` is where anybody may write |
-| `hidden: true`           | is not known, or not wholly, before the command runs                            |
+| `hidden: true`           | is not known, or not wholly, before the command runs; what the script started itself counts as known |
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ MAX_LINE = 1 << 16  # characters of a joined line that are searched; a longer li
 PATH_CLASSES = frozenset(each.id for each in paths.CLASSES) | {"root", "temporary"}
 
 _TESTS = ("is", "matches", "path", "hidden")
+_OWN = frozenset({paths.STARTED, f"-{paths.STARTED}"})  # with the dash: a group of processes
 
 
 class Wrong(ValueError):
@@ -233,7 +234,7 @@ def _word_test(spec: object, key: str, also: tuple[str, ...] = ()) -> WordTest:
     tests: list[WordTest] = []
     if "hidden" in spec:
         _yes(spec["hidden"], f"{key}.hidden")
-        tests.append(lambda word: paths.HIDDEN in word)
+        tests.append(lambda word: paths.HIDDEN in word and word not in _OWN)
     if "is" in spec:
         tests.append(_one_of(words_of(spec["is"], f"{key}.is")))
     if "matches" in spec:

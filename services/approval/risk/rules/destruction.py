@@ -21,6 +21,8 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     """Removal by target, and raw copies by device."""
     if call.name == "rm":
         _rm(walker, call)
+    elif call.name == "rmdir":
+        _rmdir(walker, call)
     elif call.name == "dd":
         _dd(walker, call)
     elif call.name in ("rename", "prename") and call.flags.isdisjoint(("-n", "--no-act", "--nono")):
@@ -41,6 +43,10 @@ def _rm(walker: Walker, call: Invocation) -> None:
         walker.flag("destruction.temporary", NOTE, "Removes the temporary files that this script made.", call.excerpt, span=call.span)
         return
     recursive = bool(flags & {"-r", "--recursive"})
+    if not recursive and call.positionals and all(walker.state.files.is_overwritten(target) for target in call.positionals):
+        # What was there before went when the script wrote the file, and so did what that is worth.
+        walker.flag("destruction.own", NOTE, "Removes files that this script wrote.", call.excerpt, span=call.span)
+        return
     targets = [p for p in call.positionals if not _OPTION.match(p)]
     if not targets:
         if recursive:
@@ -60,6 +66,14 @@ def _rm(walker: Walker, call: Invocation) -> None:
         _write(walker, target)
     kind = "recursive-delete" if recursive else "delete"
     walker.flag(f"destruction.{kind}", weight, message, call.excerpt, "Move it aside, or remove exactly the files that are meant.", call.span)
+
+
+def _rmdir(walker: Walker, call: Invocation) -> None:
+    if not call.positionals:
+        return
+    own = all(walker.state.files.is_made_folder(target) for target in call.positionals)
+    weight, message = (NOTE, "Removes empty folders that this script made.") if own else (MEDIUM, "Removes files or folders.")
+    walker.flag("destruction.own" if own else "destruction.delete", weight, message, call.excerpt, span=call.span)
 
 
 def _dd(walker: Walker, call: Invocation) -> None:

@@ -100,8 +100,13 @@ def _getopts(walker: Walker, words: Sequence[Word]) -> None:
 def _trap(walker: Walker, words: Sequence[Word]) -> None:
     """A trap runs later, with what the variables hold then."""
     rest = words[2:] if len(words) > 1 and words[1].text == "--" else words[1:]
-    if len(rest) > 1 and rest[0].known and rest[0].text and not rest[0].text.startswith("-") and "$" in rest[0].text:
+    if len(rest) > 1 and rest[0].known and rest[0].text and not rest[0].text.startswith("-"):
         walker.state.later.append((rest[0], walker.scope.mark()))
+
+
+def _enable(walker: Walker, words: Sequence[Word]) -> None:
+    del words
+    walker.state.enabled = True
 
 
 def _jump(walker: Walker, words: Sequence[Word]) -> None:
@@ -117,6 +122,7 @@ _BUILTINS: dict[str, Callable[[Walker, Sequence[Word]], None]] = {
     "set": _set,
     "shift": _shift,
     "let": _let,
+    "enable": _enable,
     "getopts": _getopts,
     "trap": _trap,
 }

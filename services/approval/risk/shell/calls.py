@@ -45,7 +45,7 @@ def finish(walker: Walker) -> None:
     state, scope = walker.state, walker.scope
     while state.later:
         script, mark = state.later.pop()
-        scope.merge(mark, every=True)
+        scope.merge(mark, every=True, unset=False)
         walker.run_text(script.text)
     while state.defined:
         function = state.defined.pop()

@@ -13,7 +13,7 @@ from tree_sitter import Node
 
 from services.approval.risk import scoring
 from services.approval.risk.detectors import paths
-from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.detectors.paths import HIDDEN, STARTED
 from services.approval.risk.shell import assignments, calls, redirects, words
 from services.approval.risk.shell.invocation import Flow
 from services.approval.risk.shell.scope import Function, one_of
@@ -59,7 +59,9 @@ def _substituted(walker: Walker, node: Node) -> Flow:
 def _apart(walker: Walker, run: Callable[[], Flow]) -> Flow:
     """Runs a subshell: nothing that it sets is left."""
     mark = walker.scope.mark()
+    walker.state.apart += 1
     flow = run()
+    walker.state.apart -= 1
     walker.scope.take_back(mark)
     return flow
 
@@ -202,8 +204,22 @@ def _if(walker: Walker, node: Node, stdin: Flow) -> Flow:
     return _any(printed)
 
 
-def _branch(walker: Walker, body: Sequence[Node], stdin: Flow, printed: list[Flow]) -> None:
+def _branch(walker: Walker, body: Sequence[Node], stdin: Flow, printed: list[Flow]) -> bool:
+    """Walks one branch; whether the script may go on after it."""
+    walker.state.apart += 1
     printed.append(calls.once(walker, partial(_sequence, walker, body, stdin)))
+    walker.state.apart -= 1
+    state = walker.state  # a trap still sees what a branch set that ends the script
+    return bool(state.later) or state.enabled or walker.resolve_defined("exit") or not _ends_script(walker, body)
+
+
+def _ends_script(walker: Walker, body: Sequence[Node]) -> bool:
+    """Whether the last command of a branch is `exit`, or `exit 1`; with two words it may have more than one number, and goes on."""
+    last = next((node for node in reversed(body) if node.is_named and node.type != "comment"), None)
+    if last is None or last.type != "command":
+        return False
+    name, _, status = walker.resolver.raw(last).partition(" ")
+    return name == "exit" and (not status or status.isdigit())
 
 
 def _any(found: Sequence[Flow]) -> Flow:
@@ -220,7 +236,7 @@ def _case(walker: Walker, node: Node, stdin: Flow) -> Flow:
         if child.type != "case_item":
             walker.resolver.run_inside(child)
     found: list[Flow] = []
-    bodies: list[Callable[[], None]] = []
+    bodies: list[Callable[[], bool]] = []
     certain = falls = False
     for item in items:
         patterns = item.children_by_field_name("value")
@@ -265,7 +281,7 @@ def _for(walker: Walker, node: Node, stdin: Flow) -> Flow:
     texts = list(dict.fromkeys(word.text for word in values))
     chosen = any(child.type == "select" for child in node.children)
     if chosen or len(texts) > MAX_ROUNDS or any(HIDDEN in text for text in texts):
-        walker.assign(name, Value(HIDDEN, taints))
+        walker.assign(name, Value(STARTED if texts == [STARTED] else HIDDEN, taints))
         return calls.repeat(walker, lambda: walker.walk(body, stdin))
 
     def rounds() -> Flow:

@@ -29,6 +29,8 @@ class Files:
         self._inside: dict[str, frozenset[str]] = {}
         self._links: dict[str, str] = {}
         self._made: set[str] = set()
+        self._overwritten: set[str] = set()
+        self._folders: set[str] = set()
         self._unpacked: set[str] = set()
         self._pipes = 0
 
@@ -137,6 +139,24 @@ class Files:
             return False
         key = self._named(self.real(path))
         return key in self._made or key[:15] in self._made
+
+    def overwrite(self, path: str) -> None:
+        """Remembers that what a file held before is gone: all that it holds came from this script."""
+        if HIDDEN not in path and (key := self._key(path)):
+            self._overwritten.add(key)
+
+    def make_folder(self, path: str) -> None:
+        """Remembers a folder that this script made."""
+        if HIDDEN not in path and (key := self._key(path)):
+            self._folders.add(key)
+
+    def is_overwritten(self, path: str) -> bool:
+        """Whether this script has written all that a file holds."""
+        return bool(self._overwritten) and HIDDEN not in path and self._key(path) in self._overwritten
+
+    def is_made_folder(self, path: str) -> bool:
+        """Whether this script made a folder, unless it was there before."""
+        return bool(self._folders) and HIDDEN not in path and self._key(path) in self._folders
 
     def _key(self, path: str) -> str:
         if len(path) > paths.MAX_PATH or (HIDDEN in path and len(path.replace(HIDDEN, "")) < LEAST_KNOWN):

@@ -63,6 +63,9 @@ def reads(walker: Walker, path: str, taints: frozenset[str] = frozenset()) -> Fl
 def writes(walker: Walker, path: str, flow: Flow, *, append: bool = False) -> None:
     """What writing a flow into a file does."""
     if path.startswith(_SOCKETS):
+        if flow.present and flow.text is not None and not flow.text.strip():
+            walker.flag("network.port-check", scoring.MINOR, "Looks whether a port is open: a connection that carries nothing.", path)
+            return
         walker.flag(
             "network.raw-socket",
             scoring.HIGH,
@@ -78,6 +81,8 @@ def writes(walker: Walker, path: str, flow: Flow, *, append: bool = False) -> No
         walker.add(found)
     elif path.startswith(HIDDEN) and path != HIDDEN and ("/." in path or "/etc" in path):
         walker.flag("sensitive-path.hidden", scoring.MEDIUM, "Writes to a path that is not known before it runs.", path)
+    if not append:
+        walker.state.files.overwrite(real)
     taints = flow.taints | {PRINTED} if flow.present and flow.text is None else flow.taints
     walker.state.files.write(real, taints - {REDIRECTED}, flow.text, append=append)
 
@@ -169,8 +174,18 @@ def _named(walker: Walker, call: Invocation, path: str, arg: str) -> frozenset[s
         return frozenset()
     if call.name in ("git", "gh") and call.args[:1] != ("add",) and "--no-index" not in call.args:
         return frozenset()
+    if call.name in ("source", ".") and _is_settings(path):
+        # It is made to be loaded. What comes of its variables is what counts.
+        walker.flag("execution.settings", scoring.NOTE, "Loads the project's own settings.", arg)
+        walker.state.loaded = frozenset({SENSITIVE})
+        return frozenset()
     walker.add(found)
     return frozenset({SENSITIVE}) if found.weight >= scoring.MEDIUM else frozenset()
+
+
+def _is_settings(path: str) -> bool:
+    """Whether a path is `.env`, or `.env.test`, in the working directory or below it."""
+    return path[:1] not in ("/", "~") and ".." not in path and HIDDEN not in path and path.rpartition("/")[2].startswith(".env")
 
 
 def _plain_path(text: str) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node, Tree
 
+from services.approval.risk import patterns
 from services.approval.risk.syntax import Grammar
 
 _MAX_READINGS = 12  # times that one text is parsed; ordinary scripts need one, and none that was found more than four
@@ -27,6 +28,13 @@ _ONE_LINE = frozenset("command declaration_command unset_command file_redirect h
 _MAX_LIST = 400  # characters of a list in braces that may be a command; a longer one is an error to the grammar
 _BEFORE_WORD = (b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(")
 _BREAKS = frozenset(b" \t\n\"'`$;&|<>(){}\\")  # what a list of plain words does not have
+
+# Where a command may begin: behind a line end that nothing escapes, a separator, or a word of the shell's own.
+_BEGINS = r"((?:^|[^\\]\n|[;&|({]|\b(?:then|do|else|elif|if|while|until)\b)[ \t]*"
+_FOR_ARGUMENTS = patterns.compile(_BEGINS + r"for[ \t]+[A-Za-z_][A-Za-z0-9_]*)[ \t]do([ \t\n])")
+_BEFORE_COMPOUND = patterns.compile(_BEGINS + r")(time|!)([ \t]+(?:(?:if|while|until|for|case|select|\{)[ \t\n]|\())")
+# A here-document whose end is one plain word: no line with a blank in it ends it.
+_PLAIN_END = patterns.compile(r"<<-?[ \t]*(?:'\w+'|\"\w+\"|\\?\w+)(?:[\s;|&<>)]|$)")
 
 _TEXT = frozenset("string raw_string ansi_c_string translated_string heredoc_body".split())  # the resolver joins their lines
 _WHOLE_LINES = frozenset("comment heredoc_body heredoc_end".split())  # they end with their line, escaped or not
@@ -63,7 +71,10 @@ def separated(source: bytes) -> bytes:
     """`source` as the parser is to see it, of the same length.
 
     Backslashes that begin a line, carriage returns, and the braces of a list that begins a word (`{rm,-rf,/}`) are letters.
+    `for x do` has the semicolon that the grammar wants; `time` and `!` before a compound command, which it does not know, are blanks.
     """
+    if b"time " in source or b"! " in source or b" do" in source:
+        source = _spelled_out(source)
     if b"\r" in source:
         source = source.replace(b"\r\n", b" \n").replace(b"\r", bytes([_STAND_IN]))
     if b"<>" in source:  # the grammar does not know this redirection; it is read as `<`, and redirects looks for the rest
@@ -87,6 +98,15 @@ def separated(source: bytes) -> bytes:
                 shown[at + 2] = _STAND_IN  # \" or \$ is a letter as well
         at = source.find(b"\n\\", at + 2)
     return bytes(shown)
+
+
+def _spelled_out(source: bytes) -> bytes:
+    """Compound commands as the grammar knows them. Nothing is changed when a line that is changed could end a here-document."""
+    text = source.decode("latin-1")  # a letter a byte
+    if "<<" in text and text.count("<<") - text.count("<<<") != sum(1 for _ in _PLAIN_END.finditer(text)):
+        return source
+    text = _BEFORE_COMPOUND.sub(lambda match: match.group(1) + " " * len(match.group(2)) + match.group(3), text)
+    return _FOR_ARGUMENTS.sub(r"\1;do\2", text).encode("latin-1")
 
 
 def _is_list(body: bytes) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from services.approval.risk import patterns
-from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.detectors.paths import HIDDEN, STARTED
 from services.approval.risk.shell.flows import ENCODED, ENDLESS, ENVIRONMENT, FETCHED, FETCHERS, FILTERS, LOCAL, REDIRECTED
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.words import decoded
@@ -38,6 +38,8 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
         return Flow(call.positionals[0], taints, present=True)
     if name == "pwd":
         return Flow(".", taints, present=True)
+    if (name == "jobs" and "-p" in call.flags) or (name == "docker" and _starts_container(call)):
+        return Flow(f"{STARTED}\n", taints, present=True)
     if name == "mktemp":
         return Flow(walker.state.files.temporary(), taints, present=True)
     if not _SETTINGS.get(name, _NOTHING).isdisjoint(call.positionals[:2]) or name in _PRINTS_SETTINGS or "completion" in call.positionals[:2]:
@@ -45,6 +47,15 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
     if name in _SILENT:
         return Flow(taints=taints, present=True)
     return Flow(taints=taints | (call.stdin.taints - {REDIRECTED, ENDLESS}), present=True)
+
+
+def _starts_container(call: Invocation) -> bool:
+    """`docker run -d`, `docker create`: what is printed is the name of a container that did not exist before."""
+    words = call.positionals[1:] if call.positionals[:1] == ("container",) else call.positionals
+    if len(words) < 2 or words[0] not in ("run", "create"):
+        return False
+    own = call.args[: call.args.index(words[1])]  # what follows the image is for the program in it
+    return words[0] == "create" or any(arg in ("-d", "--detach", "-dit", "-itd", "-td", "-dt") for arg in own)
 
 
 _NOTHING: frozenset[str] = frozenset()
@@ -114,6 +125,8 @@ def _filtered(walker: Walker, call: Invocation, taints: frozenset[str]) -> Flow:
     taints |= source.taints - {REDIRECTED}
     if call.name in ("head", "dd"):
         taints -= {ENDLESS}
+    if source.text == f"{STARTED}\n" and call.name in ("cat", "tee"):
+        return Flow(source.text, taints, present=True)
     if source.text is not None and HIDDEN not in source.text and len(source.text) <= MAX_TEXT:
         text, changed = _changed(call, source.text)
         return Flow(text, taints | {ENCODED} if changed else taints, present=True)

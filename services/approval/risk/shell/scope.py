@@ -13,7 +13,7 @@ from typing import cast
 
 from tree_sitter import Node
 
-from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.detectors.paths import HIDDEN, STARTED
 from services.approval.risk.shell.words import NONE, SPLIT, Value
 
 MAX_NAMES = 20_000  # names of one assessment; further ones are not remembered, and so stay hidden
@@ -75,13 +75,17 @@ class Scope:
         elif (known := self.variables.pop(name, None)) is not None:
             self._log.append((cast("dict[str, Entry]", self.variables), name, known))
 
-    def branches(self, runs: Sequence[Callable[[], None]], *, one_runs: bool) -> None:
-        """Runs each from the same beginning; afterwards names stand for what any of them leaves, or without `one_runs` none."""
+    def branches(self, runs: Sequence[Callable[[], bool]], *, one_runs: bool) -> None:
+        """Runs each from the same beginning; afterwards names stand for what any of them leaves, or without `one_runs` none.
+
+        Each says whether the script goes on after it: what is left by one that ends it is of no account.
+        """
         mark = self.mark()
         ends: list[dict[tuple[int, str], tuple[dict[str, Entry], Entry | None]]] = []
         for run in runs:
-            run()
-            ends.append({(id(table), name): (table, table.get(name)) for table, name, _ in islice(self._log, mark, None)})
+            goes_on = run()
+            if goes_on:
+                ends.append({(id(table), name): (table, table.get(name)) for table, name, _ in islice(self._log, mark, None)})
             self.take_back(mark)
         tables = {key: table for end in ends for key, (table, _) in end.items()}
         for (at, name), table in tables.items():
@@ -102,8 +106,9 @@ class Scope:
         """The variables that were set since `mark`."""
         return {name for table, name, _ in islice(self._log, mark, None) if table is self.variables}
 
-    def merge(self, mark: int, *, every: bool = False) -> bool:
+    def merge(self, mark: int, *, every: bool = False, unset: bool = True) -> bool:
         """The changes since `mark` may have happened or not. With `every`, each single one may have been the last.
+        Without `unset`, a variable that was not set at some point counts as empty then, and the values that it did have are what counts.
 
         Returns whether anything is less certain than before.
         """
@@ -117,7 +122,10 @@ class Scope:
         changed = False
         for (_, name), (table, entries) in held.items():
             current = table.get(name)
-            either = self._either(table, [*entries, current])
+            entries = [*entries, current]
+            if not unset and table is self.variables:
+                entries = [entry for entry in entries if entry is not None] or entries
+            either = self._either(table, entries)
             if either != current:
                 self._put(table, name, either)
                 changed = True
@@ -143,6 +151,8 @@ def one_of(values: list[Value]) -> Value:
     if all(value == first for value in values[1:]):
         return first
     taints = NONE.union(*(value.taints for value in values))
+    if any(value.items for value in values) and all(value.items is not None and set(value.items) <= {STARTED} for value in values):
+        return Value(STARTED, taints, items=(STARTED,))  # however many there are
     options: dict[str, None] = {}
     for value in values:
         for text in value.options or (value.text if value.items is None else SPLIT.join(value.items),):

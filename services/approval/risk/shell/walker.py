@@ -14,7 +14,7 @@ from tree_sitter import Node
 
 from services.approval.risk import normalise, patterns, syntax
 from services.approval.risk.detectors import paths
-from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.detectors.paths import HIDDEN, STARTED
 from services.approval.risk.model import Context, Factor, Span
 from services.approval.risk.scoring import HIGH
 from services.approval.risk.shell import builtins, calls, constructs, hazards, lines, statements, variables
@@ -58,6 +58,9 @@ class State:
     recursed: set[Function] = field(default_factory=set)  # those that called themselves
     locals: list[dict[str, Value | None]] = field(default_factory=list)  # what the active functions' own variables hide
     later: list[tuple[Word, int]] = field(default_factory=list)  # scripts of traps, and the mark of when they were set
+    apart: int = 0  # walks, one inside the other, whose changes of names are taken back
+    enabled: bool = False  # whether `enable` changed what the builtins are
+    loaded: frozenset[str] = NONE  # taints of the variables that a file of settings may have set
     jumps: int = 0  # times that `return`, `break` or `continue` was met
     doubts: int = 0  # wrappers whose arguments were read in two ways
     commands: int = 0
@@ -272,9 +275,11 @@ class Walker:
             return known
         if name in WELL_KNOWN:
             return Value(WELL_KNOWN[name])
+        if name == "!":
+            return Value(STARTED)
         arguments = self.scope.variables.get("@")
-        if arguments is None or arguments.items is None:
-            return Value()
+        if arguments is None or arguments.items is None or name.isidentifier():
+            return Value(HIDDEN, self.state.loaded) if name.isidentifier() else Value()
         items = arguments.items
         if name == "*":
             return Value(" ".join(items), arguments.taints)

@@ -60,6 +60,8 @@ def follow(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
             continue
         text = files.text(each.source) if each.source else each.text
         taints = carried | each.taints | files.taints(each.source)
+        if call.name == "mkdir":
+            files.make_folder(path)
         if each.edited and files.text(path) is not None:  # a script that was put together in two steps
             taints |= {flows.ENCODED}
         files.write(path, taints, text, append=each.append)

@@ -105,9 +105,18 @@ def _source(walker: Walker, call: Invocation) -> None:
         code.script_file(walker, call, words[0])
 
 
+# Traps that run again and again, between the other commands.
+_OFTEN = frozenset({"DEBUG", "ERR", "RETURN"})
+
+
 def _trap(walker: Walker, call: Invocation) -> None:
+    """The end of the script walks a trap with all that its variables held since, but for what is taken back before."""
     words = call.words[1:] if call.args[:1] == ("--",) else call.words
-    if words and words[0].text not in ("-", "") and not words[0].text.startswith("-"):
+    if not words or words[0].text.startswith("-") or not words[0].text:
+        return
+    state = walker.state
+    often = any(word.text.upper() in _OFTEN for word in words[1:])
+    if state.apart or state.nested > 1 or often or len(words) < 2 or not words[0].known:
         code.shell_text(walker, words[0])
 
 

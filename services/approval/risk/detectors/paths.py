@@ -19,7 +19,9 @@ from services.approval.risk.model import Context, Factor
 
 HIDDEN = "\ufffc"  # stands for the part of a word that is not known before it runs
 # Stands for the number or name of what the script itself started: a process, a container. No program has a real one like it.
-STARTED = f"{HIDDEN}(started)"
+STARTED = f"{HIDDEN}+started"
+# Stands for all the arguments that whoever starts the script gives it.
+ARGUMENTS = f"{HIDDEN}+arguments"
 MAX_PATH = 4096  # characters; no system of today opens a longer one (PATH_MAX), so it is the path of nothing
 MAX_HOPS = 40  # symbolic links that one path goes through, as in Linux (ELOOP)
 MAX_STEPS = 1000  # parts of a path and of the targets of its links together

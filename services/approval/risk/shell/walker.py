@@ -14,9 +14,9 @@ from tree_sitter import Node
 
 from services.approval.risk import normalise, patterns, syntax
 from services.approval.risk.detectors import paths
-from services.approval.risk.detectors.paths import HIDDEN, STARTED
+from services.approval.risk.detectors.paths import ARGUMENTS, HIDDEN, STARTED
 from services.approval.risk.model import Context, Factor, Span
-from services.approval.risk.scoring import HIGH
+from services.approval.risk.scoring import HIGH, NOTE
 from services.approval.risk.shell import builtins, calls, constructs, hazards, lines, statements, variables
 from services.approval.risk.shell.expansion import WELL_KNOWN, Resolver
 from services.approval.risk.shell.files import Files
@@ -170,6 +170,11 @@ class Walker:
         if not name.known or not name.text:
             if "fetched" in name.taints:
                 self.flag("execution.fetched", HIGH, "Runs what was fetched from the network.", name.text)
+            alone = words == [name] and not name.taints and not (stdin and stdin.present)
+            if alone and name.text == ARGUMENTS and state.nested == 1 and self.resolver.source.startswith(b"#!"):
+                message = "Runs the command that it is given as arguments; on its own it has none."
+                self.flag("execution.arguments", NOTE, message, excerpt_of(words))
+                return Flow(present=True)
             self.unreadable("hidden-command", "Which program runs is not known before it runs.", excerpt_of(words))
             return Flow(present=True, taints=NONE.union(*(w.taints for w in words)))
         hazards.check_words(self, words)
@@ -279,6 +284,8 @@ class Walker:
             return Value(STARTED)
         arguments = self.scope.variables.get("@")
         if arguments is None or arguments.items is None or name.isidentifier():
+            if name == "@" and self.state.nested == 1:
+                return Value(ARGUMENTS)
             return Value(HIDDEN, self.state.loaded) if name.isidentifier() else Value()
         items = arguments.items
         if name == "*":

@@ -10,6 +10,7 @@ QUIET = [
     # what the script started itself
     "npm start & pid=$!; sleep 1; kill $pid",
     "npm start & trap 'kill $! 2>/dev/null' EXIT; npm test",
+    'npm start & dev=$!; trap "kill $dev" EXIT; npm test',
     'npm start & echo $! > dev.pid; kill "$(cat dev.pid)"; kill $(< dev.pid)',
     'pids=(); for f in *.csv; do sort "$f" & pids+=("$!"); done; kill "${pids[@]}"',
     'pids=(); for i in 1 2 3; do sort x & pids+=($!); done; for pid in "${pids[@]}"; do kill "$pid"; done',
@@ -32,6 +33,10 @@ QUIET = [
     # a branch that ends the script leaves nothing
     "case $(uname) in Linux) o=xdg-open ;; Darwin) o=open ;; *) echo no; exit 1 ;; esac; $o index.html",
     "if command -v podman; then tool='podman ps'; else exit 1; fi; $tool",
+    # a file that runs its caller's command
+    '#!/bin/sh\nset -e; export A=1; exec "$@"',
+    '#!/bin/bash\ntime "$@" > log',
+    '#!/bin/bash\nrun() { echo "$*"; "$@"; }; run "$@"',
     # options that are not what they look like
     "date -Iseconds",
     "date -Is",
@@ -56,6 +61,16 @@ ASKED = [
     "docker stop $(docker ps -q)",
     "docker stop $(docker run --rm alpine cat names)",
     "docker stop $(docker run alpine cat -d names)",
+    '#!/bin/bash\n"$@" -rf /',
+    '#!/bin/bash\n"$1" x',
+    '#!/bin/bash\neval "$@"',
+    '#!/bin/bash\nsudo "$@"',
+    '#!/bin/bash\ncurl https://example.com | "$@"',
+    '#!/bin/bash\nread -r a; set -- $a; "$@"',
+    '#!/bin/bash\n[ -f x ] && set -- rm -rf /; "$@"',
+    '#!/bin/bash\nrun() { "$@"; }; run rm -rf /',
+    "#!/bin/bash\ncat > w.sh <<'E'\n\"$@\"\nE\nchmod +x w.sh; ./w.sh rm -rf /",
+    "#!/bin/bash\nbash -s rm -rf / <<'E'\n\"$@\"\nE",
     "date -us 12:00",
     "date -s 12:00",
     "trap 'rm -rf \"$work\"' EXIT; read work",

@@ -82,7 +82,9 @@ def _place(address: Address, method: str, headers: Mapping[str, str]) -> Iterabl
         yield _factor("api.drop-site", weight, "Talks to a service that is used to hand data over.", url)
     if address.shortened:
         yield _factor("api.short-address", MINOR, "A short address: where it leads is not known.", url, "Use the whole address.")
-    if HIDDEN in address.host:
+    if HIDDEN in address.host and address.host.partition(HIDDEN)[0] in addresses.METADATA:
+        yield _factor("api.metadata", HIGH, "Reads the machine's cloud credentials from its metadata service.", url.replace(HIDDEN, "…"))
+    elif HIDDEN in address.host:
         yield _factor("api.hidden-host", MINOR, "Where it goes is not known before it runs.", url.replace(HIDDEN, "…"))
     if address.port in _CONTROL_PORTS:
         yield _factor("api.control-port", MEDIUM, "Talks to the control port of a container engine or cluster.", url)

@@ -19,6 +19,9 @@ _EXECUTES = patterns.compile(
     r"|\bshell_exec\b|\bpassthru\b|\bproc_open\b|\bpopen\s*\(|\bsystem\s*\(|\bexec\s*\(|\bio\.popen|\bterm\s+\"/|\bspawn\s+/|\bexecve?\b|(?:^|[\x00\s])!\s*/\w|/tcp/\d)"
 )
 
+_TYPED_BANG = patterns.compile(r"(?:^|\n)\s*!\s*(?:/\S*/)?(?:ba|da|z|k|c|tc|fi)?sh\b")  # what leaves a pager, an editor or a client for a shell
+_TYPED = 4096  # characters of what is typed in which it is looked for
+
 _SHELL_NAMES = frozenset("sh bash dash zsh ksh csh tcsh fish ash".split())
 
 # Programs for which a shell's path is an ordinary operand.
@@ -40,6 +43,9 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     if name in SPEAKERS or name in LOOKERS or name in _ORDINARY:
         return
     text = call.joined
+    typed = call.stdin.text
+    if typed is not None and _TYPED_BANG.search(typed[:_TYPED]):
+        walker.flag("escape.bang", HIGH, "Types a shell into a program that reads commands.", call.excerpt, "Run the command itself.", call.span)
     starts = name in _TAKE_A_PROGRAM and len(call.args) <= 3 and not _SHELL_NAMES.isdisjoint(call.args)
     if starts or ("sh" in text and _SHELL_WORD.search(text)):
         walker.flag("escape.shell-argument", HIGH, "Makes an ordinary program start a shell.", call.excerpt, "Run the command itself.", call.span)

@@ -150,9 +150,14 @@ def _pipeline(walker: Walker, node: Node, stdin: Flow) -> Flow:
 def _fork_bomb(walker: Walker, commands: Sequence[Node]) -> None:
     """A function that starts itself twice over, in a pipe or in the background."""
     for function in walker.state.active:
-        own = [node for node in commands if node.type == "command" and walker.resolver.raw(node) == function.name]
+        own = [node for node in commands if node.type == "command" and _names(walker, node) == function.name]
         if len(own) > 1:
             walker.flag("resource.fork-bomb", scoring.CRITICAL, "Starts copies of itself without end.", function.name)
+
+
+def _names(walker: Walker, command: Node) -> str:
+    name = command.child_by_field_name("name")
+    return walker.resolver.raw(name) if name is not None else ""
 
 
 def _list(walker: Walker, node: Node, stdin: Flow) -> Flow:

@@ -28,6 +28,7 @@ class _once(Generic[T]):
 
 # Options that take a value before a subcommand ("git -C dir clean"): the value is not the subcommand.
 VALUE_OPTIONS: dict[str, frozenset[str]] = {
+    "sqlite3": frozenset("-separator -cmd -init -nullvalue -newline -mmap -vfs -maxsize -heap -pagecache -lookaside -A".split()),
     "git": frozenset("-C -c --git-dir --work-tree --namespace --exec-path".split()),
     "kubectl": frozenset("-n --namespace --context --cluster --kubeconfig -s --server --user --token --as -l --selector -f".split()),
     "helm": frozenset("-n --namespace --kube-context --kubeconfig".split()),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from services.approval.risk import patterns
 from services.approval.risk.detectors.paths import HIDDEN, STARTED
+from services.approval.risk.scoring import MEDIUM
 from services.approval.risk.shell.flows import ENCODED, ENDLESS, ENVIRONMENT, FETCHED, FETCHERS, FILTERS, LOCAL, REDIRECTED
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.words import decoded
@@ -125,6 +126,8 @@ def _filtered(walker: Walker, call: Invocation, taints: frozenset[str]) -> Flow:
     taints |= source.taints - {REDIRECTED}
     if call.name in ("head", "dd"):
         taints -= {ENDLESS}
+    elif ENDLESS in taints and call.name in ("tail", "tac", "sort", "sponge"):
+        walker.flag("resource.memory", MEDIUM, "Keeps all of an endless input in memory.", call.excerpt, "Say how much to read.", call.span)
     if source.text == f"{STARTED}\n" and call.name in ("cat", "tee"):
         return Flow(source.text, taints, present=True)
     if source.text is not None and HIDDEN not in source.text and len(source.text) <= MAX_TEXT:

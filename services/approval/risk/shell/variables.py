@@ -39,6 +39,8 @@ def check_assignment(walker: Walker, name: str, value: Value) -> None:
             walker.run_text(value.text)
     elif name in _LOADED_FROM and value.text:
         walker.flag("persistence.preload", scoring.MEDIUM, f"{name} says where programs load code from.", f"{name}={value.text}")
+    elif name == "SSH_AUTH_SOCK" and (HIDDEN in value.text or value.text.startswith("/tmp/ssh-")):
+        walker.flag("credential.agent", scoring.MEDIUM, "Uses the keys of an agent that it found.", f"{name}={value.text}")
     elif name == "PATH" and _OWN_PROGRAMS.match(value.text):
         walker.flag("evasion.path", scoring.MEDIUM, "Puts a folder of its own before the system's programs.", f"PATH={value.text}")
     elif name.startswith("BASH_FUNC_") or name in ("BASH_ALIASES", "BASH_CMDS"):

@@ -336,3 +336,16 @@ def test_factors_say_where() -> None:
 def test_programs_inside_programs_are_read_too() -> None:
     assert "code.privilege" in ids("exec(\"exec('import os; os.setuid(0)')\")")
     assert level("code = 'exec(code)'\nexec(code)") >= Level.LOW
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import stripe\nfor c in stripe.Charge.list():\n    stripe.Refund.create(charge=c.id)\n",
+        "from elasticsearch import Elasticsearch\nes = Elasticsearch('http://es')\nes.indices.delete(index='*')\n",
+        "from kafka.admin import KafkaAdminClient\na = KafkaAdminClient()\na.delete_topics(a.list_topics())\n",
+        "import glob\nfor dev in glob.glob('/dev/sd?'):\n    with open(dev, 'r+b') as disk:\n        disk.write(b'0')\n",
+    ],
+)
+def test_clients_that_delete_or_pay_and_disks_found_by_name_ask(source: str) -> None:
+    assert assess(CodeExecution("python", source)).level > Level.LOW

@@ -155,7 +155,22 @@ _methods("code.process", SERIOUS, "Starts programs on another machine.", "exec_c
 _methods(
     "database.drop", HIGH, "Removes tables or a whole database.", "drop_all drop_database drop_collection flushall flushdb drop_tables dropDatabase"
 )
-_methods("database.delete-all", SERIOUS, "Deletes documents.", "delete_many remove_many delete_by_query delete_index")
+_methods(
+    "database.delete-all",
+    SERIOUS,
+    "Deletes documents.",
+    "delete_many remove_many delete_by_query delete_index",
+)
+_verbs(
+    "elasticsearch opensearchpy kafka confluent_kafka cassandra",
+    "database.delete",
+    SERIOUS,
+    "Removes documents, indices or topics.",
+    "delete_ delete put_settings",
+)
+_verbs(
+    "stripe braintree adyen paypalrestsdk square plaid razorpay", "api.money", SERIOUS, "May move money.", "create capture confirm refund pay execute"
+)
 _methods("database.drop", SERIOUS, "Removes indexes or collections.", "drop_index drop_indexes", "pymongo")
 _methods("database.drop", HIGH, "Removes a collection.", "drop", "pymongo")
 _methods("database.server", SERIOUS, "Changes the settings of a database server.", "config_set config_rewrite slaveof replicaof module_load", "redis")

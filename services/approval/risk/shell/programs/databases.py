@@ -60,6 +60,7 @@ _PROGRAM = patterns.compile(
 def _client(walker: Walker, call: Invocation) -> None:
     client = CLIENTS[call.name]
     values = call.values(*client.statements)
+    stated = frozenset(values)  # these are statements; an operand may be a file's name, or the value of an option
     for index, arg in enumerate(call.args):  # "-e DROP DATABASE test", unquoted: the rest of the line is the statement
         if arg in client.statements and index + 2 < len(call.args) and not call.args[index + 1].startswith("-"):
             values.append(" ".join(call.args[index + 1 :]))
@@ -80,7 +81,7 @@ def _client(walker: Walker, call: Invocation) -> None:
         elif not values:  # with a statement among its arguments a client reads no other
             walker.flag("database.piped", scoring.MEDIUM, "Runs statements that another program or a file gives.", call.excerpt)
     for value in values:
-        walker.add(*sql.assess(value, certain=call.name in _SQL_ONLY))
+        walker.add(*sql.assess(value, certain=call.name in _SQL_ONLY and value in stated))
         for pattern in (_SHELL_LINE, _PROGRAM):
             for match in pattern.finditer(value):
                 walker.flag("escape.sql-shell", scoring.HIGH, "Leaves the database client for a shell.", call.excerpt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from services.approval.risk.shell import flows
@@ -21,4 +22,24 @@ def _package(walker: Walker, call: Invocation) -> None:
             return
 
 
-HANDLERS = dict.fromkeys(_MANAGERS, _package)
+def _node(walker: Walker, call: Invocation) -> None:
+    """npm and its like run the scripts of a package.json; one that the same script wrote is known."""
+    _package(walker, call)
+    folder = "".join(f"{value.rstrip('/')}/" for value in call.values("--prefix", "--cwd", "-C")[:1])
+    text = walker.file_text(f"{folder}package.json")
+    if text is None or not _RUNNING.intersection(call.positionals[:1]):
+        return
+    try:
+        scripts = json.loads(text).get("scripts", {})
+    except (ValueError, AttributeError, RecursionError):
+        walker.unreadable("package", "A package.json that cannot be read.", call.excerpt)
+        return
+    for script in list(scripts.values())[:MAX_SCRIPTS] if isinstance(scripts, dict) else []:
+        if isinstance(script, str):
+            walker.run_text(script)
+
+
+_RUNNING = frozenset("test t tst run run-script start stop restart install i ci add publish pack build rebuild exec version".split())
+MAX_SCRIPTS = 100  # of one package.json
+
+HANDLERS = dict.fromkeys(_MANAGERS, _package) | dict.fromkeys(("npm", "yarn", "pnpm", "bun"), _node)

@@ -61,9 +61,12 @@ def _git(walker: Walker, call: Invocation) -> None:
 
 
 def _setting(walker: Walker, call: Invocation, key: str, value: str) -> None:
+    name = key.lower()
+    if name.startswith("url.") and name.endswith(("insteadof", "pushinsteadof")) and "@" not in key:
+        walker.flag("escape.git-address", scoring.MEDIUM, "Git fetches from another place than the one it is told.", call.excerpt)
+        return
     if not value or not _GIT_RUNS.match(key):
         return
-    name = key.lower()
     if name.startswith("alias."):
         if value.startswith("!"):
             walker.run_text(value[1:])

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from services.approval.risk import lookalikes, patterns
 from services.approval.risk.detectors import tables
+from services.approval.risk.detectors.paths import HIDDEN
 
 _DATA = tables.load("api.yaml")
 METADATA = frozenset(_DATA["metadata_hosts"])
@@ -23,6 +24,11 @@ _COMPATIBLE = ipaddress.ip_network("::/96")  # IPv4-compatible, deprecated and s
 _EMBEDDED = patterns.compile(
     r"(?:^|[.-])((?:\d{1,3}\.){3}\d{1,3}|(?:\d{1,3}-){3}\d{1,3}|[0-9a-f]{8})(?:$|\.)"
 )  # of nip.io and its like: dotted, dashed, or as eight hexadecimal digits
+
+# One slash after the scheme, three, or no scheme: browsers and Node read them all as two.
+_SLASHES = patterns.compile(r"^(?i:(https?|wss?):/+|//+)")
+# What is hidden right after a port is the path: the host is known all the same.
+_PORT = patterns.compile(rf"^(\w+://[^/?#{HIDDEN}]*:\d{{1,5}}){HIDDEN}")
 
 _IDEOGRAPHIC_DOT = "\u3002"  # a dot between labels too, by IDNA
 
@@ -62,11 +68,15 @@ class Address:
 
 def parse(url: str) -> Address | None:
     """A URL, with or without `http://`; None when it cannot be read."""
-    text = url if "://" in url or url[:5].lower() in ("file:", "data:") else f"http://{url}"
-    odd = ""
+    text, odd = url, ""
     if "\\" in text:
         # A browser reads a backslash as a slash, other clients as part of the name: the host depends on who asks.
         odd, text = "a backslash, which clients read differently", text.replace("\\", "/")
+    text = _SLASHES.sub(lambda match: f"{match.group(1) or 'http'}://", text)
+    if "://" not in text and text[:5].lower() not in ("file:", "data:"):
+        text = f"http://{text}"
+    if HIDDEN in text:
+        text = _PORT.sub(lambda match: f"{match.group(1)}/{HIDDEN}", text)
     if not text.isprintable() or " " in text.partition("://")[2].partition("/")[0]:
         odd = odd or "characters that clients leave out"
     try:

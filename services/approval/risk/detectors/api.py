@@ -29,6 +29,7 @@ _CONTROL_PORTS = frozenset(_DATA["control_ports"])
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS", ""})
 _SENDING_HEADERS = frozenset({"authorization", "cookie", "x-api-key"})
+_HOST_HEADERS = frozenset({"host", "x-forwarded-host", "x-original-host", "x-host", "x-forwarded-server"})
 _UPLOADS = ("multipart/", "application/octet-stream", "application/zip", "application/x-tar", "application/gzip")
 _HOSTS_IN = patterns.compile(r"(?i)https?://([^\s\"'<>\\/?#@]{1,255})([^\s\"'<>\\]{0,60})")
 _STRANGE_SCHEMES = frozenset({"gopher", "dict", "ldap", "ldaps", "jar", "netdoc", "phar", "tftp"})
@@ -49,6 +50,8 @@ def assess_request(method: str, url: str, headers: Mapping[str, str], body: str 
         return [found] if found else []
     content = body or ""
     effective = operations.override(headers, address.query, content) or method.upper()
+    if effective in _READING and operations.mutates(address.query):
+        effective = "POST"  # what a mutation does does not depend on the method
     factors = [*_place(address, effective, headers), *_transport(address, effective, headers, content, command)]
     factors += _effect(address, effective, headers, content)
     factors += _mentioned(address, content)
@@ -86,6 +89,10 @@ def _place(address: Address, method: str, headers: Mapping[str, str]) -> Iterabl
         yield _factor("api.metadata", HIGH, "Reads the machine's cloud credentials from its metadata service.", url.replace(HIDDEN, "…"))
     elif HIDDEN in address.host:
         yield _factor("api.hidden-host", MINOR, "Where it goes is not known before it runs.", url.replace(HIDDEN, "…"))
+    for name, value in headers.items():
+        named = addresses.parse(value) if name.lower() in _HOST_HEADERS else None
+        if named is not None and named.kind == "metadata" and address.kind != "metadata":
+            yield _factor("api.host-header", MEDIUM, "Names the metadata service as its host in a header.", f"{name}: {value}")
     if address.port in _CONTROL_PORTS:
         yield _factor("api.control-port", MEDIUM, "Talks to the control port of a container engine or cluster.", url)
 
@@ -169,6 +176,11 @@ def _reading(address: Address, parts: list[list[str]], called: list[list[str]], 
     """A request whose method reads: its path may change something all the same, or read what is secret."""
     last = parts[-1] if parts else []
     whole = [part for part in (last, *called) if len(part) == 1]
+    name = address.path.rstrip("/").rpartition("/")[2]
+    if len(last) > 1 and last[0] in _DESTRUCTIVE and "-" not in name:
+        whole.append(last)  # deleteUser and delete_user.php are functions, delete-user is the title of a page
+    if len(parts) > 1 and len(parts[-2]) == 1 and any(character.isdigit() for character in name):
+        whole.append(parts[-2])  # /users/delete/1
     if verb := _verb(whole, _DESTRUCTIVE):
         yield _factor("api.get-destructive", MINOR, f"Reads an address that says that it destroys ({verb}).", excerpt)
     elif verb := _verb(whole, _DISRUPTIVE):

@@ -52,6 +52,8 @@ def names(headers: Mapping[str, str], query: str, body: str) -> Iterator[str]:
     for name, value in _form(query):
         if name.lower() in _OPERATION_FIELDS:
             yield value
+        elif name == "query":
+            yield from mutations(value)
     if not body or len(body) > MAX_PARSED:
         return
     start = body.lstrip()[:1]
@@ -63,6 +65,11 @@ def names(headers: Mapping[str, str], query: str, body: str) -> Iterator[str]:
         for name, value in _form(body):
             if name.lower() in _OPERATION_FIELDS:
                 yield value
+
+
+def mutates(query: str) -> bool:
+    """Whether the query of an address is GraphQL that changes something."""
+    return "mutation" in query and any(name == "query" and _MUTATION.search(value) for name, value in _form(query))
 
 
 def queries_only(body: str) -> bool:

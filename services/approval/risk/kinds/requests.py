@@ -16,11 +16,12 @@ SHARED_BRANCHES = frozenset({"main", "master", "production", "release", "prod", 
 def api_call(action: ApiCall) -> list[Factor]:
     """An HTTP request: its address, its effect, and what it carries."""
     body = texts.decoded(action.body)
-    for text in (action.url, body):
+    for text in (action.method, action.url, body, *action.headers, *action.headers.values()):
         if refusal := normalise.refusal(text):
             return [refusal]
-    if not action.url.strip():
-        return [normalise.unreadable("empty", "There is no address.")]
+    for what, text in (("address", action.url), ("method", action.method)):
+        if not text.strip():
+            return [normalise.unreadable("empty", f"There is no {what}.")]
     excerpt = secrets.redact(f"{action.method} {action.url}")[:200]
     base = Factor("change.api-call", "change", "Calls an API.", scoring.TYPE_BASE["api_call"], excerpt=excerpt)
     return [base, *api.assess_request(action.method, action.url, action.headers, body), *normalise.suspicious(action.url)]

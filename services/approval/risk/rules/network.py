@@ -30,13 +30,19 @@ _ADDRESS = patterns.compile(r"(?i)^(?:(?:https?|ftp|gopher|dict|ldap|file|tftp|s
 _URL = patterns.compile(r"^\w+://")
 
 
+_LOOK_UPS = frozenset("dig nslookup host ping whois finger drill".split())
+_HIDDEN_LABEL = HIDDEN + "."
+_NEVER_A_HOST = frozenset({flows.SENSITIVE, flows.ENVIRONMENT, flows.ENCODED})
+
+
 def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     """What leaves this machine, and through which request."""
     if call.name not in _NAMES_MINERS and _MINER.search(call.joined):
         walker.flag("network.crypto-miner", HIGH, "Mines cryptocurrency.", call.excerpt)
     if call.name not in _SINKS:
         return
-    carried = call.taints | read | call.stdin.taints
+    looks_up = call.name in _LOOK_UPS
+    carried = _carried(call, read)
     if call.name in ("curl", "wget"):
         _request(walker, call)
     outward = _sends(call)
@@ -51,11 +57,24 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
             "Send only what is meant to leave, to a place that is known.",
             call.span,
         )
-    elif flows.LOCAL in carried or outward == "file" or (call.stdin.present and call.stdin.text is None and flows.FETCHED not in carried):
+    elif (
+        flows.LOCAL in carried
+        or outward == "file"
+        or (not looks_up and call.stdin.present and call.stdin.text is None and flows.FETCHED not in carried)
+    ):
         copies = call.name in ("scp", "rsync", "sftp", "aws", "gsutil", "gcloud", "az")
         walker.flag("exfiltration.local", MINOR if copies else MEDIUM, "Sends local data to the network.", call.excerpt, span=call.span)
-    if call.name in ("dig", "nslookup", "host", "ping", "whois", "finger", "drill") and any(HIDDEN in a for a in call.args) and carried:
+    if looks_up and any(HIDDEN in a for a in call.args) and carried:
         walker.flag("exfiltration.names", SERIOUS, "Hides data in the names that it looks up.", call.excerpt)
+
+
+def _carried(call: Invocation, read: frozenset[str]) -> frozenset[str]:
+    """What goes out with a command. A host that is looked up or connected to is no data; a part of its name can be."""
+    if call.name == "openssl":
+        return read | call.stdin.taints
+    if call.name in _LOOK_UPS:
+        return call.taints | read if any(_HIDDEN_LABEL in arg for arg in call.args) else call.taints & _NEVER_A_HOST
+    return call.taints | read | call.stdin.taints
 
 
 def _sends(call: Invocation) -> str:

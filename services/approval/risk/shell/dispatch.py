@@ -117,7 +117,7 @@ def _path_of_program(walker: Walker, call: Invocation) -> None:
         code.flag_piped(walker, call)
     elif text is None and TOO_LONG in taints:
         walker.unreadable("too-large", "Runs a script that was put together and is longer than is analysed.", call.excerpt)
-    elif text is None and paths.is_temporary(path):
+    elif text is None and paths.is_temporary(path) and flows.BUILT not in taints:
         walker.flag("execution.temporary", scoring.MEDIUM, "Runs a program from a folder for temporary files.", call.excerpt, span=call.span)
     if text is not None:
         code.run_language(walker, code.language_of(text), text)

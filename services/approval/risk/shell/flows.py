@@ -2,7 +2,7 @@
 
 Taints: "sensitive" (read from a place that holds secrets), "local" (read from an ordinary file), "fetched" (came from the
 network), "encoded" (decoded or decompressed), "environment" (a dump of variables), "redirected" (a file, through `<` and nothing
-else: running it is running the file), "printed" (the output of a program, in a file).
+else: running it is running the file), "printed" (the output of a program, in a file), "endless" (a source without end), "built" (what a compiler made).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
 SENSITIVE, LOCAL, FETCHED, ENCODED, ENVIRONMENT = "sensitive", "local", "fetched", "encoded", "environment"
-REDIRECTED, PRINTED, ENDLESS = "redirected", "printed", "endless"
+REDIRECTED, PRINTED, ENDLESS, BUILT = "redirected", "printed", "endless", "built"
 
 MAX_NAMES = 1000  # names in one list of files that are looked at; a longer one is UNKNOWN
 _SOCKETS = ("/dev/tcp/", "/dev/udp/")

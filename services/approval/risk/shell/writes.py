@@ -41,6 +41,8 @@ _CREATES = patterns.compile(r"^-?[a-zA-Z]*[cru]|^--create$|^--append$|^--update$
 _SUFFIXES = {"gzip": ".gz", "bzip2": ".bz2", "xz": ".xz", "zstd": ".zst", "lz4": ".lz4", "pigz": ".gz", "compress": ".Z", "gpg": ".gpg"}
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z", ".tgz", ".gpg", ".asc")
 _CLOUD = frozenset("aws gsutil gcloud az rclone s3cmd mc".split())
+_DECODERS = frozenset("openssl gpg gpg2 age sops base64 base32 uudecode ccrypt mcrypt zstd xz gzip bzip2 lz4 brotli".split())
+_COMPILERS = frozenset("gcc g++ cc c++ clang clang++ go rustc tcc ghc gfortran nim zig crystal javac".split())
 _OUTPUT_OPTIONS = ("-o", "-out", "--output", "--out", "--output-file", "-O", "--result-file", "--outfile")
 
 
@@ -104,8 +106,10 @@ def _written(call: Invocation, carried: frozenset[str]) -> Iterator[Written]:
         yield from (Written(f"{rest[1] if len(rest) > 1 else 'x'}{suffix}", shown=False) for suffix in ("*", "aa", "ab"))
     elif name == "xxd" and len(rest) > 1:
         yield Written(rest[1], taints=frozenset({flows.ENCODED}) if "-r" in call.flags else NONE)
+    elif name in _COMPILERS:
+        yield from (Written(path, taints=frozenset({flows.BUILT}), shown=False) for path in call.values("-o", "--output"))
     elif carried or name == "openssl":
-        decodes = frozenset({flows.ENCODED}) if "-d" in call.flags or "--decrypt" in call.flags else NONE
+        decodes = frozenset({flows.ENCODED}) if name in _DECODERS and ("-d" in call.flags or "--decrypt" in call.flags) else NONE
         yield from (Written(path, taints=decodes, shown=False) for path in call.values(*_OUTPUT_OPTIONS) if path != "-")
 
 

@@ -79,6 +79,9 @@ def separated(source: bytes) -> bytes:
         source = source.replace(b"\r\n", b" \n").replace(b"\r", bytes([_STAND_IN]))
     if b"<>" in source:  # the grammar does not know this redirection; it is read as `<`, and redirects looks for the rest
         source = source.replace(b"<>", b"< ")
+    if b"0#$" in source or b"6#$" in source or b"8#$" in source or b"2#$" in source:  # a number with its base, `10#$n`
+        for digit in (b"0", b"2", b"6", b"8"):
+            source = source.replace(digit + b"#$", digit + b"+$")
     if source.endswith(b"\\\n"):
         source = source[:-2] + b" \n"  # nothing is left to be continued
     at, brace = source.find(b"\n\\"), source.find(b"{")

@@ -113,6 +113,7 @@ def test_continued_lines_and_quoted_backslashes_stay_low(script: str) -> None:
         "[ -f x ] &&\n# why\nls",
         "ls ||\n  # why\n  # and why\n  true &&\n# more\n  echo done",
         "ls | # why\n  cat",
+        "n=$(( 10#$n + 1 ))\n(( 16#$a > 5 )) && echo $n",
         "if [ a ] && # why\n[ b ]; then ls; fi",
         'if test x$create = xyes ; then\n  cat "$1" | tar -x${v}f -\n  echo "$usage" 1>&2\nfi',
     ],

@@ -9,17 +9,18 @@ from services.approval.risk.actions import Action
 from services.approval.risk.model import Factor
 from services.runtime.redaction import MASK, find, redact
 
-SENSITIVE = frozenset({"secret", "pii"})  # categories of factors that say that something must not be quoted
-
 # So many characters of a secret where an excerpt was cut are still more of it than anybody should see.
 _BEGINNING = 6
 
 
 def masked(factors: Sequence[Factor], action: Action) -> list[Factor]:
     """The factors of an action, with every secret and personal number of it masked, also one that a cut left a part of."""
-    if not any(factor.category in SENSITIVE for factor in factors):
-        return list(factors)
+    if not factors:
+        return []
+    # Also a secret that is not surely one, and so has no factor of its own, is not quoted.
     values = {text[secret.start : secret.end] for text in _texts(action) for secret in find(text)}
+    if not values and not find("\n".join(quoted for factor in factors for quoted in (factor.message, factor.excerpt))):
+        return list(factors)
     # The longest first, for one may be a part of another.
     ordered = sorted(values, key=lambda value: (-len(value), value))
     return [_without(factor, ordered) for factor in factors]
@@ -56,3 +57,6 @@ def _texts(action: Action) -> Iterator[str]:
             todo += [*value.keys(), *value.values()]
         elif isinstance(value, Sequence):
             todo += value
+            # Of arguments, one may say that the next is a secret.
+            if all(isinstance(inner, str) for inner in value):
+                yield " ".join(value)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.runtime import patterns
+from services.runtime.redaction import command_lines
 from services.runtime.redaction.rule import PatternRule, Rule
 from services.runtime.redaction.values import is_reference, looks_random
 
@@ -50,7 +51,7 @@ def _is_authorization(value: str) -> bool:
 
 def _looks_like_a_key(value: str) -> bool:
     # "sk-" also begins names: those are words with dashes.
-    return looks_random(value) and any(c.isupper() for c in value)
+    return looks_random(value) and (any(c.isupper() for c in value) or value.startswith(("sk-ant-", "sk-proj-", "sk-or-")))
 
 
 @dataclass(frozen=True)
@@ -193,17 +194,7 @@ LAST: tuple[Rule, ...] = (
         accepts=_is_password,
         plain=True,
     ),
-    PatternRule(
-        "command-password",
-        "Contains a password on a command line.",
-        ("mysql", "mariadb", "sshpass", "login", "redis-cli", "ldap", "--pass", "-passin", "-passout"),
-        r"(?:\b(?:mysql(?:dump|admin)?|mariadb(?:-dump)?)\b[^\n;|&]{0,300}?\s-p|\bsshpass\s+-p\s{0,3}"
-        r"|\b(?:docker|podman|buildah|skopeo|nerdctl|oras|registry|az|oc)\s+login\b[^\n;|&]{0,300}?\s(?:-p|--password)[ =]"
-        r"|\bredis-cli\b[^\n;|&]{0,300}?\s(?:-a|--pass)\s+|\bldap(?:search|modify|add|delete|passwd)\b[^\n;|&]{0,300}?\s-w\s+"
-        r"|\s--[a-z-]{0,30}pass(?:word|wd|phrase)?=|\s-pass(?:in|out)\s+[\"']?pass:)[\"']?([^\s\"'`;|&<>(){}$-][^\s\"'`;|&<>(){}]{2,200})",
-        accepts=_is_password,
-        plain=True,
-    ),
+    *command_lines.RULES,
     PatternRule(
         "netrc",
         "Contains a password for a machine.",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from services.runtime import patterns
-from services.runtime.redaction import gitleaks, literals, personal
+from services.runtime.redaction import disguise, gitleaks, literals, personal
 from services.runtime.redaction.rule import Rule
 from services.runtime.redaction.values import looks_random
 
@@ -66,21 +67,33 @@ def find(text: str) -> list[Secret]:
     text = encodable(text)
     found: list[Secret] = []
     taken = _Ranges()
+    _look(text, found, taken, None)
+    plain, places = disguise.without(text)
+    if plain != text:
+        _look(plain, found, taken, places)
+    return sorted(found, key=lambda secret: secret.start)
+
+
+def _look(text: str, found: list[Secret], taken: _Ranges, places: Sequence[int] | None) -> None:
+    """Adds what is in a text to `found`; `places` are where its characters stand in the text that was given."""
+
+    def place(start: int, end: int) -> tuple[int, int]:
+        return (start, end) if places is None else (places[start], places[end - 1] + 1)
+
     for rule in _rules().for_text(text):
         for start, end in rule.spans(text):
-            if taken.add(start, end):
+            if taken.add(*place(start, end)):
                 value = text[start:end]
                 sure = value.lower() not in literals.EXAMPLES and (not rule.plain or looks_random(value))
-                found.append(Secret(rule.id, rule.message, False, sure, start, end))
+                found.append(Secret(rule.id, rule.message, False, sure, *place(start, end)))
             if len(found) > MAX_FOUND:
                 break
     if _has_digits(text):
         for kind, start, end in personal.find(text):
-            if taken.add(start, end):
-                found.append(Secret(kind, personal.MESSAGES[kind], True, True, start, end))
+            if taken.add(*place(start, end)):
+                found.append(Secret(kind, personal.MESSAGES[kind], True, True, *place(start, end)))
             if len(found) > MAX_FOUND:
                 break
-    return sorted(found, key=lambda secret: secret.start)
 
 
 class _Ranges:

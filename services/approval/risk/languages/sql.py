@@ -23,7 +23,7 @@ _MAX_PIECES = 2_000  # statements inside blocks that no parser reads as a whole
 
 # Whether a text may say anything here: the first word of a statement or call that acts. Text without any is never parsed.
 _ACTS = patterns.compile(
-    r"(?i)\b(?:delete|update|drop|truncate|grant|revoke|alter|merge|create|replace|overwrite|copy|exec\w*|call|do|kill|shutdown|attach|load|infile|"
+    r"(?i)\b(?:delete|update|drop|truncate|grant|revoke|alter|merge|create|replace|overwrite|copy|exec\w*|call|do|kill|shutdown|attach|gexec|load|infile|"
     r"outfile|dumpfile|prepare|flush\w*|reset|purge|pragma|restore|backup|import|export|unload|install|bulk|deny|reassign|rename|stop|change|"
     r"set|undrop|dbcc|reconfigure|sleep|benchmark|delay|pg_\w+|lo_\w+|xp_\w+|sp_\w+|sys\w*|utl_\w+|dbms_\w+|dblink\w*|open\w+|mysql|remote|url|s3|http\w*|"
     r"readfile|writefile|load_\w+|set_config|dba_users|sql_logins|security|db|rs|sh)\b|/\*M?!|user\$|(?m:^\s*[\\.!])"
@@ -35,7 +35,7 @@ _KINDS = (
 )
 _STATEMENT = patterns.compile(
     r"(?i)^[\s(]*(?:select\s|insert\s+(?:into|overwrite|ignore|or)\s|update\s+\S+\s+(?:as\s+)?(?:\S+\s+)?(?:set|join|inner|left)\b|delete\s+(?:\S+\s+)?from\b"
-    rf"|(?:drop|create|alter)\s+(?:or\s+replace\s+|unique\s+|temp\w*\s+|materialized\s+|global\s+|external\s+)*(?:{_KINDS})\b|truncate\s+(?:table\s|only\s|[^\s,;]+(?:\s*,\s*[^\s,;]+)*\s*(?:;|$|cascade|restrict|restart|continue))"
+    rf"|(?:drop|create|alter)\s+(?:or\s+replace\s+|unique\s+|temp\w*\s+|materialized\s+|global\s+|external\s+)*(?:{_KINDS})\b|truncate\s*[\"`\[]|truncate\s+(?:table\s|only\s|[^\s,;]+(?:\s*,\s*[^\s,;]+)*\s*(?:;|$|cascade|restrict|restart|continue))"
     r"|(?:grant|revoke)\s[^;]*\s(?:on|to|from)\s|with\s+(?:recursive\s+)?\w+\s*(?:\([^)]*\)\s*)?as\s|merge\s+into|replace\s+into|exec(?:ute)?\b\s*\S|call\s+\w+\s*\(|copy\s+\S+.*\s(?:from|to)\s"
     r"|do\s+(?:\$|'|language)|set\s+(?:global|session|password|role|persist|\w+\s*=)|begin\s*(?:;|$|\w)|declare\s+\S|load\s+data|attach\s+(?:database\s|'|\S+\s+as\s)|pragma\s+\w"
     r"|flush\s+\w+|shutdown\s*(?:;|$)|kill\s+\d|if\s+(?:not\s+)?exists|vacuum\b|prepare\s+\w+\s+(?:from|as)|explain\s|purge\s+b|reset\s+(?:master|slave)|(?:backup|restore)\s+database|--|/\*)"
@@ -45,15 +45,28 @@ _BLOCKS = frozenset("IF BEGIN WHILE DECLARE ELSE LOOP FOR".split())  # statement
 _NO_STATEMENT_BEHIND = frozenset("ON FOR KEY DO BEFORE AFTER OF OR NO GRANT REVOKE INSTEAD , ( ALL AND UPDATE DELETE INSERT NOT .".split())
 
 
+_EXECUTABLE = patterns.compile(r"/\*M?!\d*")  # MySQL runs what stands behind it
+_COMMENT = patterns.compile(r"(?s)/\*.*?\*/")
+
+
+def _looks_like_statement(text: str) -> bool:
+    """Whether a text begins as a statement does; comments between its words are blanks."""
+    if _STATEMENT.match(text):
+        return True
+    if "/*" not in text:
+        return False
+    return _STATEMENT.match(_COMMENT.sub(" ", _EXECUTABLE.sub(" ", text)).replace("*/", " ")) is not None
+
+
 def assess(text: str, *, certain: bool = False) -> list[Factor]:
     """Factors of a text that may be SQL. `certain`: it is, so that what cannot be read is UNKNOWN even when it looks like no statement."""
     if len(text) > MAX_SQL:
         return [normalise.unreadable("too-large", f"SQL of {len(text)} characters; at most {MAX_SQL} are analysed.")]
-    if not _ACTS.search(text) and (not certain or _STATEMENT.match(text) or not text.strip()):
+    if not _ACTS.search(text) and (not certain or _looks_like_statement(text) or not text.strip()):
         return []
     if (found := sql_client.document_store(text)) is not None:
         return found
-    if not certain and not _STATEMENT.match(text) and not sql_client.has_lines(text):
+    if not certain and not _looks_like_statement(text) and not sql_client.has_lines(text):
         return []
     script = _Script()
     script.read(text.replace(HIDDEN, "hidden"))
@@ -66,9 +79,12 @@ class _Script:
         self._budget = [MAX_PARSED]
         self._pieces = 0
         self._inside = 0
+        self._sent = False  # whether what a query gives is run
+        self._constants: set[str] = set()  # variables that were set to a literal, whose statement is read there
 
     def read(self, text: str) -> None:
         lines, plain = sql_client.split(text)
+        self._sent = self._sent or sql_words.DYNAMIC in lines
         self._keep(lines, text)
         ways = (False, True) if "\\" in plain or "#" in plain or '"' in plain else (False,)
         unread: list[Factor] = []
@@ -90,6 +106,7 @@ class _Script:
         shown = _shown(part)
         self._keep(sql_words.findings(part), shown)
         self._executed(part)
+        self._prepared(part, shown)
         words = {token.value for token in part if token.kind == WORD}
         if "COPY" in words or "database.program" in self.factors:
             for token in part:
@@ -149,17 +166,26 @@ class _Script:
     def _executed(self, part: list[Token]) -> None:
         """The literals of a statement that runs them, or that defines code."""
         if (
-            part[0].value not in ("DO", "EXEC", "EXECUTE", "PREPARE", "CREATE", "CALL", "DECLARE", "BEGIN", "SET", "ALTER")
-            or self._inside >= _MAX_INSIDE
-        ):
+            not self._sent and part[0].value not in ("DO", "EXEC", "EXECUTE", "PREPARE", "CREATE", "CALL", "DECLARE", "BEGIN", "SET", "ALTER")
+        ) or self._inside >= _MAX_INSIDE:
             return
         self._inside += 1
         outer = self._failed
         for token in part:
-            if token.kind == TEXT and _STATEMENT.match(token.value):
+            if token.kind == TEXT and _looks_like_statement(token.value):
                 self.read(token.value)
         self._failed = outer
         self._inside -= 1
+
+    def _prepared(self, part: list[Token], shown: str) -> None:
+        """PREPARE s FROM @a, where @a was set to no literal: its statement is made while it runs."""
+        if part[0].value == "SET":
+            ends = [*(token == Token(SIGN, ",") for token in part[1:]), True]
+            for index, token in enumerate(part):
+                if index > 2 and token.kind == TEXT and ends[index] and part[index - 1].value == "=":
+                    self._constants.add(part[index - (3 if part[index - 2].value == ":" else 2)].value)
+        elif part[0].value == "PREPARE" and len(part) == 4 and part[3].value.startswith("@") and part[3].value not in self._constants:
+            self._keep([sql_words.DYNAMIC], shown)
 
     def _keep(self, found: list[sql_words.Finding], shown: str) -> None:
         for id, weight, message in found:

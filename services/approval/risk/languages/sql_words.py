@@ -118,8 +118,12 @@ def verb(part: list[Token]) -> tuple[list[Finding], bool]:
         return [_FIRST_TWO[first, second]], True
     if first == "DROP" and kind:
         return [DROP_DATA if kind in DATA_KINDS else DROP_OBJECT], True
+    if first == "CREATE" and kind == "RULE":
+        return [("rule", MEDIUM, "Makes other statements run in place of those that are given.")], True
     if first == "ALTER" and kind:
         every = {token.value for token in part if token.kind == WORD}
+        if every >= {"ROW", "SECURITY"} and every & {"DISABLE", "NO"}:
+            return [RIGHTS], True
         return [DROP_PART] if every & {"DROP", "TRUNCATE", "DISCARD"} else [], True
     if first == "CREATE" and kind in ("FUNCTION", "PROCEDURE", "PROC"):
         every = {token.value.upper() for token in part if token.kind in (WORD, NAME)}

@@ -70,7 +70,7 @@ VALUE_OPTIONS: dict[str, frozenset[str]] = {
     "mkdir": frozenset("-m --mode".split()),
     "touch": frozenset("-d --date -t -r --reference".split()),
     "split": frozenset("-l -b -n -a -C --lines --bytes --number --suffix-length --filter --additional-suffix".split()),
-    "redis-cli": frozenset("-h -p -n -a -u --user --pass -s".split()),
+    "redis-cli": frozenset("-h -p -n -a -u -s -r -i -d -D -X -t --user --pass --cacert --cacertdir --cert --key --sni --pipe-timeout".split()),
     "curl": frozenset(
         "-X --request -H --header -d --data --data-raw --data-binary --data-urlencode --data-ascii --json -F --form -T --upload-file "
         "-o --output -u --user -A --user-agent -e --referer -x --proxy -m --max-time --connect-timeout --retry -b --cookie -c "

@@ -36,6 +36,8 @@ KINDS: dict[str, tuple[str, int, str]] = {
     "drop": ("database.drop", HIGH, "Removes tables or a whole database."),
     "delete-many": ("database.delete-all", SERIOUS, "Deletes documents."),
     "flush": ("database.flush", HIGH, "Removes every key."),
+    "object-delete": ("cloud.delete", MEDIUM, "Removes objects from a cloud's store."),
+    "remote-delete": ("api.delete", MEDIUM, "Deletes something through an API."),
     "cloud-delete": ("cloud.delete", HIGH, "Removes cloud resources."),
     "debug": ("code.native", HIGH, "Looks into other processes."),
 }
@@ -57,6 +59,10 @@ _TELLING = (
     ("/bin/sh", "code.shell", NOTE, "Names a shell."),
     ("/bin/bash", "code.shell", NOTE, "Names a shell."),
 )
+# Variables that make the programs started next load code, or run it; and those that do so with some options of an interpreter.
+_LOADERS = frozenset("LD_PRELOAD LD_AUDIT DYLD_INSERT_LIBRARIES PYTHONSTARTUP BASH_ENV PROMPT_COMMAND GIT_SSH_COMMAND".split())
+_OPTION_VARIABLES = frozenset("NODE_OPTIONS PERL5OPT RUBYOPT".split())
+_LOADING_OPTIONS = ("-r", "--require", "--import", "--loader", "--experimental-loader", "-M", "-m", "-I", "-e")
 _PATH_STARTS = ("/", "~", ".", "C:", "c:")
 _PATH_WORDS = (
     "ssh",
@@ -162,6 +168,17 @@ class Effects:
             if HIDDEN not in text and text.strip():
                 for factor in self._nested(text):
                     self.add(factor)
+
+    def loads(self, module: Value, excerpt: str) -> None:
+        """Runs a file as code: one that lies where anybody can write may be anybody's."""
+        if any(paths.is_temporary(text) for text in module.texts):
+            self.flag("code.temporary", MEDIUM, "Runs a file from where anybody can write.", excerpt)
+
+    def variable(self, name: str, value: Value, excerpt: str) -> None:
+        """Sets a variable of the environment."""
+        options = [word for text in value.texts for word in text.split()] if name in _OPTION_VARIABLES else []
+        if name in _LOADERS or any(word.startswith(_LOADING_OPTIONS) or HIDDEN in word for word in options):
+            self.flag("code.loader-variable", SERIOUS, "Makes programs load other code.", excerpt)
 
     # -- files
 

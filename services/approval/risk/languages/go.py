@@ -14,6 +14,7 @@ from services.approval.risk.languages import values
 from services.approval.risk.languages.reader import Call, Reader, table
 from services.approval.risk.languages.tree import Node
 from services.approval.risk.languages.values import FETCHED, INPUT, UNKNOWN, Function, Value, constant, either, tainted
+from services.approval.risk.scoring import HIGH
 from services.approval.risk.syntax import Grammar
 
 # Names of packages as they are written without an import in sight, such as in a fragment.
@@ -30,11 +31,12 @@ class Go(Reader):
     GRAMMARS = (Grammar(tree_sitter_go.language(), stand_in="_"),)
     CALLS = table(
         list="path/filepath.Walk path/filepath.WalkDir path/filepath.Glob os.ReadDir io/ioutil.ReadDir",
-        program="os/exec.Command",
+        shell="C.system C.popen",
+        program="os/exec.Command C.execlp C.execl",
         program_context="os/exec.CommandContext",
         argv="syscall.Exec syscall.ForkExec os.StartProcess golang.org/x/sys/unix.Exec syscall.StartProcess",
         code="github.com/robertkrimmer/otto.New().Run github.com/dop251/goja.New().RunString github.com/traefik/yaegi/interp.New().Eval",
-        delete="os.Remove os.RemoveAll os.Truncate syscall.Unlink syscall.Rmdir golang.org/x/sys/unix.Unlink",
+        delete="os.Remove os.RemoveAll os.Truncate syscall.Unlink syscall.Rmdir C.unlink C.remove C.rmdir golang.org/x/sys/unix.Unlink",
         write="os.WriteFile io/ioutil.WriteFile os.Create os.Mkdir os.MkdirAll os.OpenFile os.MkdirTemp os.CreateTemp",
         copy="os.Rename os.Symlink os.Link",
         read="os.ReadFile io/ioutil.ReadFile os.Open",
@@ -49,7 +51,7 @@ class Go(Reader):
         unsafe="unsafe.Pointer",
         privilege="syscall.Setuid syscall.Setgid syscall.Setreuid syscall.Setresuid syscall.Chroot syscall.Seteuid golang.org/x/sys/unix.Setuid syscall.Mount golang.org/x/sys/unix.Mount syscall.Unshare",
         debug="syscall.PtraceAttach syscall.PtracePokeData golang.org/x/sys/unix.PtraceAttach",
-        kill="syscall.Kill os.Process.Kill syscall.Reboot",
+        kill="syscall.Kill os.Process.Kill os.FindProcess().Kill C.kill syscall.Reboot",
         environment="os.Environ",
         print="fmt.Println fmt.Printf fmt.Print fmt.Fprintln fmt.Fprintf log.Println log.Printf log.Print encoding/json.Marshal",
         decode="encoding/base64.StdEncoding.DecodeString encoding/base64.URLEncoding.DecodeString encoding/base64.RawStdEncoding.DecodeString encoding/hex.DecodeString net/url.QueryUnescape",
@@ -62,7 +64,7 @@ class Go(Reader):
     TEXTS: ClassVar[Mapping[str, str]] = {
         "strings.Join": "join", "fmt.Sprintf": "format", "fmt.Sprint": "same", "path/filepath.Join": "path", "path.Join": "path", "strings.Replace": "replace", "strings.ReplaceAll": "replace", "strings.ToLower": "lower", "strings.ToUpper": "upper",
         "strings.TrimSpace": "strip", "strings.Split": "split", "strings.Fields": "fields", "string": "same", "[]byte": "same", "os.ExpandEnv": "same", "bytes.NewBuffer": "same", "bytes.NewReader": "same", "bytes.NewBufferString": "same",
-        "strings.NewReader": "same", "io.ReadAll": "same", "io/ioutil.ReadAll": "same", ".String": ".same", ".Bytes": ".same", "path/filepath.Clean": "same", "rune": "codes", "append": "append", "strings.Repeat": "same", "encoding/json.Marshal": "same",
+        "strings.NewReader": "same", "io.ReadAll": "same", "io/ioutil.ReadAll": "same", ".String": ".same", ".Bytes": ".same", "path/filepath.Clean": "same", "rune": "codes", "C.CString": "same", "append": "append", "strings.Repeat": "same", "encoding/json.Marshal": "same",
     }  # fmt: skip
     NODES: ClassVar[Mapping[str, str]] = {
         "interpreted_string_literal": "string", "interpreted_string_literal_content": "fragment", "raw_string_literal": "string", "raw_string_literal_content": "fragment", "escape_sequence": "escape", "rune_literal": "rune",
@@ -290,4 +292,12 @@ class Go(Reader):
         clauses = [child for child in node.children if child.field != "body" and child.type != "comment"]
         if not clauses or (len(clauses) == 1 and self.source(clauses[0]) == "true"):
             self.endless(node, _FORKS, _GROWS)
+            body = node.get("body")
+            inside = [
+                child
+                for each in (body.children if body is not None else [])
+                for child in (each.children if each.type == "statement_list" else [each])
+            ]
+            if self._judging and inside and all(child.type == "go_statement" for child in inside):
+                self.effects.flag("resource.fork-bomb", HIGH, "Starts goroutines without end, and waits for none.", self.excerpt(node))
         return self.block(node)

@@ -22,7 +22,7 @@ _FORKS = frozenset({"child_process.fork", "cluster.fork", "child_process.spawn",
 _GROWS = frozenset({"push", "Buffer.alloc", "Array", "unshift", "concat", "fs.writeFileSync", "fs.appendFileSync"})
 _GLOBALS = ("globalThis.", "global.", "window.", "self.", "process.mainModule.", "module.", "require.main.", "top.", "frames.")
 _MODULES = {"fs-extra": "fs", "graceful-fs": "fs", "fs/promises": "fs", "memfs": "memfs", "cross-spawn": "child_process.spawn", "node-fetch": "fetch", "cross-fetch": "fetch",
-            "isomorphic-fetch": "fetch", "shelljs/global": "shelljs", "timers/promises": "timers", "stream/promises": "stream"}  # fmt: skip
+            "isomorphic-fetch": "fetch", "shelljs/global": "shelljs", "timers/promises": "timers", "stream/promises": "stream", "bun": "Bun"}  # fmt: skip
 _OBJECTS = frozenset("globalThis global window child_process fs self".split())  # whose members are named plainly, unless they are to be hidden
 _VISITOR = frozenset(f"{who}.{what}" for who in ("req", "request", "ctx", "ctx.request", "event", "c.req") for what in ("query", "body", "params", "headers", "cookies", "queryStringParameters", "url"))  # fmt: skip
 
@@ -53,7 +53,7 @@ class JavaScript(Reader):
         "method_definition": "method", "return_statement": "first", "statement_block": "block", "regex": "nothing", "while_statement": "loop", "for_statement": "loop", "for_in_statement": "each",
         "if_statement": "block", "expression_statement": "nothing", "program": "nothing", "this": "this", "import": "identifier", "shorthand_property_identifier": "identifier", "undefined": "nothing",
         "class_body": "nothing", "comment": "nothing", "field_definition": "field_defined", "public_field_definition": "field_defined", "meta_property": "identifier", "jsx_text": "nothing", "try_statement": "block",
-        "catch_clause": "block", "else_clause": "block", "type_annotation": "nothing", "optional_chain": "nothing", "with_statement": "opened",
+        "catch_clause": "block", "else_clause": "block", "type_annotation": "nothing", "optional_chain": "nothing", "with_statement": "opened", "true": "fragment", "false": "fragment",
     }  # fmt: skip
     MODULES = frozenset({"child_process", "vm"})
     SPREADS = frozenset({"spread_element"})
@@ -209,6 +209,8 @@ class JavaScript(Reader):
         name = self.source(property_) if property_ is not None else self.value(target.get("index")).text
         if receiver.name and HIDDEN not in name:
             self.bind(self.canonical(f"{receiver.name}.{name}"), value)
+        if self._judging and receiver.name == "process.env":
+            self.effects.variable(name, value, self.excerpt(target))
         if self._judging and name == "src" and receiver.name.endswith("Image()"):
             self.effects.sent(value.taints, self.excerpt(target))
         if self._judging and name in ("innerHTML", "outerHTML") and value.taints & (FETCHED | INPUT):
@@ -239,8 +241,13 @@ class JavaScript(Reader):
     def _brought(self, module: str, node: Node) -> None:
         if module in ("child_process", "zx", "execa", "shelljs"):
             self.note("code.process", "Brings in what starts programs.", node)
-        if module.startswith(("http://", "https://")) and self._judging:
+        if not self._judging:
+            return
+        self.effects.loads(constant(module), self.excerpt(node))
+        if module.startswith(("http://", "https://")):
             self.effects.flag("execution.fetched", HIGH, "Runs code fetched from the network.", self.excerpt(node))
+        elif module.startswith("data:"):
+            self.effects.flag("code.dynamic", HIGH, "Runs code that stands in an address.", self.excerpt(node))
 
     def function(self, node: Node) -> Value:
         single = node.get("parameter")
@@ -324,8 +331,18 @@ class JavaScript(Reader):
                 if judging:
                     self._program(call)
                 return Value(name=f"{call.name}()")
+            case "synchronised":
+                if judging and call.options.get("force", UNKNOWN).text == "true":
+                    self.effects.plain("drop", excerpt)
+                return UNKNOWN
+            case "destroyed":
+                every = call.options.get("where", UNKNOWN).fields == {} or call.options.get("truncate", UNKNOWN).text == "true"
+                if judging and every:
+                    self.effects.plain("delete-many", excerpt)
+                return UNKNOWN
             case "module":
                 if judging:
+                    self.effects.loads(call.arg(0), excerpt)
                     self.effects.flag(
                         "code.process",
                         SERIOUS if call.arg(0).text.startswith((HIDDEN, "data:")) and call.args else NOTE,
@@ -372,6 +389,8 @@ class JavaScript(Reader):
         if module.known:
             self._brought(self._module(module.text), call.node)
             return Value(name=self._module(module.text))
+        for text in module.texts:
+            self._brought(text, call.node)
         if self._judging and call.args:
             if module.taints & FETCHED:
                 self.effects.code(module, self.excerpt(call.node))
@@ -399,6 +418,8 @@ class JavaScript(Reader):
             url, options = call.arg(0), call.options
             if url.fields and "url" in url.fields:
                 url = url.fields["url"]
+            elif url.fields and (host := url.fields.get("hostname") or url.fields.get("host")):
+                url = joined([constant("https://"), host, url.fields.get("path", constant("/"))])
             method = (
                 options["method"].text.upper()
                 if "method" in options and options["method"].known

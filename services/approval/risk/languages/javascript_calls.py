@@ -38,16 +38,18 @@ CALLS = table(
     environment="process.env.valueOf Deno.env.toObject",
     print="console.log console.error console.info console.warn console.dir console.table JSON.stringify Object.entries Object.values process.stdout.write util.inspect",
     home="os.homedir homedir",
-    require="require import module.require module.createRequire() import.meta.require requireActual jest.requireActual",
+    require="require import _load constructor._load Module._load module.require module.createRequire() import.meta.require requireActual jest.requireActual",
     promisified="util.promisify promisify util.callbackify pify Bluebird.promisify Promise.promisify util.deprecate",
     input="iohook.on uiohook-napi.uIOhook.on desktop-capturer screenshot-desktop node-key-sender robotjs.screen.capture navigator.mediaDevices.getDisplayMedia",
     flush="redis.createClient().flushAll redis.createClient().flushall ioredis().flushall ioredis().flushdb redis.createClient().flushDb",
+    delete_many="knex().del knex().delete knex().truncate knex()().del knex()().delete knex()().truncate",
     drop="mongoose.connection.dropDatabase mongoose.connection.db.dropDatabase sequelize.drop",
 )  # fmt: skip
 METHODS = table(
     shell="execSync", program="spawnSync execFileSync", delete="unlinkSync rmSync rmdirSync rmdirRecursive", write="writeFileSync appendFileSync",
     statement="query execute exec raw prepare run all queryRaw $queryRaw $executeRaw $queryRawUnsafe $executeRawUnsafe unsafe executeSql batch multi none any one oneOrNone sql",
     drop="dropDatabase dropTable dropTableIfExists dropSchema", flush="flushall flushdb flushAll flushDb",
+    synchronised="sync", destroyed="destroy", object_delete="deleteObject DeleteObjectCommand",
     listening="listen", keys="addEventListener", input="captureScreen", delete_many="deleteMany",
     cloud_delete="terminateInstances deleteBucket deleteObjects deleteDBInstance deleteStack deleteTable",
 )  # fmt: skip

@@ -60,7 +60,7 @@ class Php(Reader):
     )  # fmt: skip
     METHODS = table(
         statement="query exec execute prepare multi_query real_query executeStatement executeQuery get_results get_var unprepared statement",
-        flush="flushAll flushDb flushdb", drop="dropDatabase dropIfExists", started="mustRun",
+        flush="flushAll flushDb flushdb", delete_many="truncate", drop="dropDatabase dropIfExists", started="mustRun",
     )  # fmt: skip
     TEXTS: ClassVar[Mapping[str, str]] = {
         "implode": "join-last", "join": "join-last", "str_replace": "replace-in", "strtolower": "lower", "strtoupper": "upper", "trim": "strip", "chr": "codes", "sprintf": "format", "strval": "same",
@@ -78,7 +78,7 @@ class Php(Reader):
         "shell_command_expression": "shell", "include_expression": "included", "include_once_expression": "included", "require_expression": "included", "require_once_expression": "included", "print_intrinsic": "echoed",
         "echo_statement": "echoed", "function_definition": "function", "method_declaration": "function", "anonymous_function": "function", "anonymous_function_creation_expression": "function", "arrow_function": "function",
         "compound_statement": "block", "if_statement": "block", "else_clause": "block", "return_statement": "first", "while_statement": "loop", "for_statement": "loop", "foreach_statement": "each", "expression_statement": "nothing", "program": "nothing",
-        "const_element": "constant_declared", "property_element": "property_declared", "text": "nothing", "comment": "nothing", "variadic_unpacking": "first", "class_declaration": "nothing", "throw_expression": "nothing",
+        "const_element": "constant_declared", "namespace_use_declaration": "used", "property_element": "property_declared", "text": "nothing", "comment": "nothing", "variadic_unpacking": "first", "class_declaration": "nothing", "throw_expression": "nothing",
         "unary_op_expression": "first", "clone_expression": "first", "match_expression": "matched", "match_block": "matched", "match_conditional_expression": "first", "match_default_expression": "first", "exit_statement": "nothing", "boolean": "fragment",
     }  # fmt: skip
     CONCATENATES = frozenset({"."})
@@ -212,6 +212,15 @@ class Php(Reader):
                 self.bind(f"{kind}{self.source(node.children[0])}", self.value(node.children[1]))
         return UNKNOWN
 
+    def used(self, node: Node) -> Value:
+        """`use function full\\name as other`: one more name of a function."""
+        if self.source(node)[3:].lstrip().lower().startswith("function"):
+            for child in node.children:
+                alias = child.get("alias")
+                if alias is not None and child.children:
+                    self.bind(f"use {self.source(alias).lower()}", Value(name=self.canonical(self.source(child.children[0]))))
+        return UNKNOWN
+
     def property_declared(self, node: Node) -> Value:
         if len(node.children) == 2:
             for kind in ("$this::", "this::"):
@@ -257,11 +266,15 @@ class Php(Reader):
                 return UNKNOWN
             if self._judging and (target.taints & INPUT or any(argument.taints & INPUT for argument in args)):
                 self.effects.flag("code.dynamic", HIGH, "Calls what is made while it runs, with what a visitor sends.", self.excerpt(node))
+            elif self._judging and any(child.type == "dynamic_variable_name" for child in node.children):
+                self.effects.flag("code.hidden-name", SERIOUS, "What it calls is not known before it runs.", self.excerpt(node))
             elif self._judging and target.taints & (FETCHED | values.DECODED):
                 self.effects.flag("code.dynamic", HIGH, "Calls what is decoded or fetched.", self.excerpt(node))
             return Value(taints=tainted(args))
         result = UNKNOWN
-        for name in names[:8]:
+        for given in names[:8]:
+            alias = self._names.get(f"use {given.lower()}")
+            name = alias.name if alias is not None else given
             own = self._names.get(f"{name.lower()}()")
             if own is not None and own.function is not None:
                 result = self.user_call(own.function, args)
@@ -294,6 +307,8 @@ class Php(Reader):
     def made(self, node: Node) -> Value:
         class_ = self.value(node.children[0]).name if node.children else ""
         args = next((self._arguments(child) for child in node.children if child.type == "arguments"), [])
+        if self._judging and node.children and self.value(node.children[0]).taints & INPUT:
+            self.effects.flag("code.dynamic", HIGH, "Makes an object of a class that a visitor names.", self.excerpt(node))
         if class_ == "Process":
             return self.call(Call("Process", args, UNKNOWN, node, {}))
         if class_ in ("SplFileObject", "ReflectionFunction"):
@@ -362,6 +377,8 @@ class Php(Reader):
             case "permissions":
                 super().effect(kind, call)
                 return UNKNOWN
+            case "delete-many" if call.args:  # of a file, to a length
+                return UNKNOWN
             case "environment":
                 if call.name == "getenv" and call.args:
                     return constant("~") if call.arg(0).text == "HOME" else UNKNOWN
@@ -397,10 +414,21 @@ class Php(Reader):
 
     def _callback(self, call: Call) -> Value:
         """Functions that call what they are given by name."""
-        by_position = {"preg_replace_callback": 1, "usort": 1, "uasort": 1, "uksort": 1, "array_walk": 1, "array_filter": 1, "array_reduce": 1}
+        by_position = {
+            "preg_replace_callback": 1,
+            "usort": 1,
+            "uasort": 1,
+            "uksort": 1,
+            "array_walk": 1,
+            "array_filter": 1,
+            "array_reduce": 1,
+            "iterator_apply": 1,
+        }
         position = by_position.get(call.name, 0)
         target = call.arg(position)
         rest = [argument for index, argument in enumerate(call.args) if index != position]
+        if call.name == "iterator_apply":  # the iterator itself is not handed on
+            rest = call.args[2:]
         if target.function is not None:
             self.parameters(target.function, [Value(taints=tainted(rest))] * len(target.function.parameters))
             return Value(taints=tainted(rest))

@@ -404,7 +404,8 @@ class Reader:
         """A call that talks to another machine; what it gives is fetched."""
         data = tainted(call.args[1:]) | tainted(call.options.values())
         if self._judging:
-            method = "POST" if kind == "send" else "GET"
+            last = call.name.rpartition(self.SEPARATOR)[2].upper()
+            method = "GET" if kind != "send" else last if last in ("PUT", "PATCH", "DELETE") else "POST"
             self.effects.network(method, call.arg(0), data, self.excerpt(call.node), sends=kind == "send")
         for argument in call.args:
             if argument.function is not None:

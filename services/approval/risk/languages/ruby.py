@@ -48,6 +48,8 @@ class Ruby(Reader):
         listen="WEBrick::HTTPServer.new Rack::Server.start Rack::Handler::WEBrick.run Puma::Server.new",
         mail="Net::SMTP.start Mail.deliver Pony.mail",
         native="Fiddle.dlopen Fiddle::Function.new Fiddle.Function Fiddle::Handle.new DL.dlopen syscall Kernel.syscall FFI::Library.ffi_lib",
+        remote_delete="Net::HTTP.new().delete Net::HTTP.start().delete Net::HTTP::Delete.new Faraday.new().delete",
+        task="Rake::Task[].invoke Rake::Task[].execute", gem="Gem.install",
         privilege="Process.setuid Process::Sys.setuid Process::Sys.setgid Process::UID.change_privilege Process::GID.change_privilege Process.euid= Process::UID.eid= Process.uid= Dir.chroot Process::Sys.seteuid",
         kill="Process.kill Process.daemon",
         fork="fork Process.fork Kernel.fork",
@@ -120,6 +122,12 @@ class Ruby(Reader):
 
     def heredoc(self, node: Node) -> Value:
         """The body of a here-document comes after the statement that it belongs to: the first one behind this beginning."""
+        value = self._heredoc_body(node)
+        if self._judging and self.source(node).endswith("`"):  # in backquotes it is a command
+            self.effects.command(value, self.excerpt(node))
+        return value
+
+    def _heredoc_body(self, node: Node) -> Value:
         body = next((each for each in self._nodes[node.last : node.last + 4000] if each.type == "heredoc_body" and each.start >= node.end), None)
         return self.value(body)
 
@@ -194,6 +202,9 @@ class Ruby(Reader):
         elif target.type == "left_assignment_list":
             for index, child in enumerate(target.children):
                 self._assign(child, self.element(value, constant(str(index))))
+        elif target.type == "element_reference":
+            if self._judging and self.value(target.get("object")).name == "ENV":
+                self.effects.variable(self.value(target.children[-1]).text, value, self.excerpt(target))
         elif target.type == "call":  # an attribute: Process.euid = 0
             receiver, method = target.get("receiver"), target.get("method")
             if receiver is not None and method is not None:
@@ -246,6 +257,8 @@ class Ruby(Reader):
             return constant("~") if index.text == "HOME" else UNKNOWN
         if receiver.name in self.CALLS:  # a method object, called by brackets
             return self.call(Call(receiver.name, [self.value(child) for child in node.children[1:]], UNKNOWN, node, {}))
+        if receiver.name == "Rake::Task":
+            return Value(values.mapped(index, lambda task: f"rake {task}").texts, name="Rake::Task[]")
         if receiver.name == "Dir":
             return Value(taints=self.effects.listed(index))
         if receiver.fields or receiver.items:
@@ -275,7 +288,11 @@ class Ruby(Reader):
             if self._judging and (args[0].taints & INPUT or receiver.name in ("Kernel", "Object", "")):
                 self.effects.flag("code.hidden-name", SERIOUS, "What it calls is not known before it runs.", self.excerpt(node))
             return UNKNOWN
-        if name in ("method", "instance_method", "public_method") and args and args[0].known:
+        if name in ("bind", "unbind", "to_proc") and receiver.name in self.CALLS:  # the same method, of an object
+            return receiver
+        if name == "bind_call" and receiver.name in self.CALLS:
+            return self._resolved(node, has_receiver, receiver, "call", args[1:], options)
+        if name in ("method", "instance_method", "public_method", "singleton_method", "public_instance_method") and args and args[0].known:
             return Value(name=self.canonical(f"{receiver.name}.{args[0].text}" if has_receiver else args[0].text))
         if name == "const_get" and args and args[0].known:
             return Value(name=self.canonical(f"{receiver.name}::{args[0].text}" if receiver.name not in ("Object", "Kernel", "") else args[0].text))
@@ -331,6 +348,8 @@ class Ruby(Reader):
                 return result
             case "load":
                 module = call.arg(0)
+                if judging:
+                    self.effects.loads(module, excerpt)
                 if judging and module.text.startswith(HIDDEN) and call.args and module.taints & (INPUT | FETCHED):
                     self.effects.code(module, excerpt)
                 return UNKNOWN
@@ -338,8 +357,22 @@ class Ruby(Reader):
                 if judging:
                     self.effects.permissions(call.arg(0), call.arg(1), excerpt)
                 return UNKNOWN
+            case "read" | "write" if call.name.startswith("IO.") and call.arg(0).text.startswith("|"):
+                return self._open(call)
+            case "task":
+                if judging:
+                    self.effects.command(call.receiver, excerpt)
+                return UNKNOWN
+            case "gem":
+                if judging:
+                    self.effects.program([constant("gem"), constant("install"), call.arg(0)], excerpt)
+                return UNKNOWN
             case "code":
                 first = call.arg(0)
+                if judging and call.name == "ERB.new":
+                    for text in first.texts:
+                        for factor in self._nested(_template_code(text)):
+                            self.effects.add(factor)
                 if judging and first.function is None and not (call.name in ("ERB.new",) and not first.taints & (INPUT | FETCHED)):
                     self.effects.code(first, excerpt)
                 return Value(name=f"{call.name}()", taints=first.taints)
@@ -411,3 +444,9 @@ class Ruby(Reader):
         if text in (("true", "1") if node.type != "until" else ("false", "nil")):
             self.endless(node, _FORKS, _GROWS)
         return UNKNOWN
+
+
+def _template_code(text: str) -> str:
+    """The code in a template of ERB: what stands between `<%` or `<%=` and `%>`."""
+    parts = (part.partition("%>")[0] for part in text.split("<%")[1:])
+    return "\n".join(part.lstrip("=-") for part in parts if not part.startswith("#"))

@@ -34,7 +34,7 @@ _KINDS = (
     r"|assembly|language|library|domain|aggregate|rule|publication|subscription|group|profile|collection|column|constraint|session|default|stage|warehouse|pipe|stream|task"
 )
 _STATEMENT = patterns.compile(
-    r"(?i)^[\s(]*(?:select\s|insert\s+(?:into|overwrite|ignore|or)\s|update\s+\S+\s+(?:as\s+)?(?:\S+\s+)?(?:set|join|inner|left)\b|delete\s+(?:\S+\s+)?from\b"
+    r"(?i)^[\s(]*(?:select\s|insert\s+(?:into|overwrite|ignore|or)\s|update\s+\S+\s+(?:as\s+)?(?:\S+\s+)?(?:set|join|inner|left)\b|update\s*[\"`\[][^;]*[\"`\]]\s*(?:as\s+)?(?:\w+\s+)?set\b|delete\s+(?:\S+\s+)?from\b"
     rf"|(?:drop|create|alter)\s+(?:or\s+replace\s+|unique\s+|temp\w*\s+|materialized\s+|global\s+|external\s+)*(?:{_KINDS})\b|truncate\s*[\"`\[]|truncate\s+(?:table\s|only\s|[^\s,;]+(?:\s*,\s*[^\s,;]+)*\s*(?:;|$|cascade|restrict|restart|continue))"
     r"|(?:grant|revoke)\s[^;]*\s(?:on|to|from)\s|with\s+(?:recursive\s+)?\w+\s*(?:\([^)]*\)\s*)?as\s|merge\s+into|replace\s+into|exec(?:ute)?\b\s*\S|call\s+\w+\s*\(|copy\s+\S+.*\s(?:from|to)\s"
     r"|do\s+(?:\$|'|language)|set\s+(?:global|session|password|role|persist|\w+\s*=)|begin\s*(?:;|$|\w)|declare\s+\S|load\s+data|attach\s+(?:database\s|'|\S+\s+as\s)|pragma\s+\w"

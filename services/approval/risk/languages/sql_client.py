@@ -21,7 +21,7 @@ _SENDS = patterns.compile(r"(?i)\\gexec\b")  # psql sends what the query before 
 _DOCUMENTS = patterns.compile(
     r"(?i)(?:^|[\s;{(=])(?:db|getsiblingdb|conn|client)\b[^\n;]{0,200}\.\w+\s*\(|^\s*(?:show\s+(?:dbs|collections)|rs\.\w+\()"
 )
-_SUBSCRIPT = patterns.compile(r"""\[\s*['"](\w{1,100})['"]\s*\]""")
+_SUBSCRIPT = patterns.compile(r"""\[\s*['"`](\w{1,100})['"`]\s*\]""")
 _COMMAND = patterns.compile(r"""((?:run|admin)Command\s*\(\s*)\{?\s*['"]?(\w{1,100})['"]?\s*:?""")
 _STORES = (
     ("drop", HIGH, patterns.compile(r"(?i)\.(?:dropdatabase|drop|dropcollection|dropindexes|dropuser|droprole|dropalluserroles)\s*\(|command\s*\(\s*\{drop\w*:"), "Removes collections or a whole database."),

@@ -37,6 +37,8 @@ ASKED = [
     ('sqlite3 x ".sy rm -rf /"', Level.CRITICAL),
     ('sqlite3 x ".out |rm -rf /"', Level.CRITICAL),
     ("sqlite3 x \"vacuum into '/etc/passwd'\"", Level.HIGH),
+    ("sqlite3 x 'vacuum main into \"/etc/passwd\"'", Level.HIGH),
+    ("sqlite3 x '.import --csv \"|rm -rf /\" t'", Level.CRITICAL),
     # comments between words
     ('psql -c "DROP/**/TABLE t"', Level.HIGH),
     ('mysql -e "DELETE/**/FROM t"', Level.HIGH),
@@ -48,6 +50,9 @@ ASKED = [
     ('mysql -e "DROP/*!50000TABLE*/ t"', Level.HIGH),
     ("psql -c 'TRUNCATE\"t\"'", Level.HIGH),
     ("mysql -e 'DELETE FROM`t`'", Level.HIGH),
+    ("sqlite3 x 'UPDATE\"t\"SET a=1'", Level.HIGH),
+    ("sqlite3 x 'UPDATE[t]SET a=1'", Level.HIGH),
+    ("mysql app <<< 'UPDATE`s`.`t`SET a=1'", Level.HIGH),
     # statements that are made, or that run later
     ("psql <<< \"select 'drop table t' \\gexec\"", Level.HIGH),
     ("psql -f - <<< \"select format('drop table %I', n) from x \\gexec\"", Level.MEDIUM),
@@ -60,6 +65,10 @@ ASKED = [
     # a document store's methods and commands by another spelling
     ('mongosh --eval \'db["users"]["drop"]()\'', Level.HIGH),
     ("mongosh --eval 'db.users[\"drop\"]()'", Level.HIGH),
+    ("mongosh --eval 'db[`users`][`drop`]()'", Level.HIGH),
+    ("mongosh --eval 'db.users[\"deleteMany\"]({})'", Level.HIGH),
+    ("mongosh --eval 'db.runCommand(\"dropDatabase\")'", Level.HIGH),
+    ('mongosh --eval \'db.runCommand({"delete": "x", deletes: [{q: {}, limit: 0}]})\'', Level.HIGH),
     ("mongosh --eval 'db.runCommand({drop:\"x\"})'", Level.HIGH),
     ("mongosh --eval 'db.runCommand({ dropDatabase: 1 })'", Level.HIGH),
     ("mongosh --eval 'db.adminCommand({ \"shutdown\": 1 })'", Level.MEDIUM),

@@ -70,7 +70,7 @@ _SHELL_LINE = patterns.compile(
 _PROGRAM = patterns.compile(
     r"(?i)\bprogram\s*'([^'\n]{1,1000})'|(?:\\(?:o|g|w)|\.(?:o|im|rea|excel)[a-z]*(?:\s+-\S+)*|pager|tee)\s+['\"]?\|\s*([^\n'\"]{1,1000})"
 )
-_VACUUM_INTO = patterns.compile(r"(?i)^\s*vacuum\s+(?:\w+\s+)?into\s*'([^'\n]{1,1000})'")  # SQLite writes a copy of the database
+_VACUUM_INTO = patterns.compile(r"(?i)^\s*vacuum\s+(?:\w+\s+)?into\s*['\"]([^'\"\n]{1,1000})['\"]")  # SQLite writes a copy of the database
 
 
 def _given(call: Invocation, names: tuple[str, ...]) -> list[str]:

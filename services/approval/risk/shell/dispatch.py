@@ -192,6 +192,8 @@ def _inner(walker: Walker, name: str, wrapper: Wrapper, inside: Inside, outer: I
         if opens and outer.flags.isdisjoint(_ASKS_ONLY):
             walker.flag("privilege.shell", scoring.SERIOUS, "Opens a shell with other rights.", outer.excerpt, span=outer.span)
         return flow
+    if wrapper.text == "lone":
+        return code.shell_text(walker, words[0], stdin) if len(words) == 1 else walker.run_words(words, stdin)
     if wrapper.text and not any(option.name in ("-x", "--exec") for option in inside.options):
         for script in words if wrapper.text == "each" else [code.joined(words)]:
             flow = code.shell_text(walker, script, stdin)

@@ -51,6 +51,8 @@ VALUE_OPTIONS: dict[str, frozenset[str]] = {
     "bosh": frozenset("-d --deployment -e --environment".split()),
     "virsh": frozenset("-c --connect".split()),
     "ctr": frozenset("-n --namespace -a --address".split()),
+    "vim": frozenset("-c -S -s -u -i -T -w -W".split()),
+    "ex": frozenset("-c -S -u -i -T -w -W".split()),
     "tmux": frozenset("-L -S -f -s -n".split()),
     "restic": frozenset("-r --repo --repository-file -p --password-file --password-command --cacert".split()),
     "snapper": frozenset("-c --config".split()),
@@ -140,6 +142,7 @@ ALIASES = {
 }
 
 _DRY = ("--dry-run", "--dryrun", "--what-if", "--whatif", "--simulate", "--just-print", "-dry-run")
+_WET = ("--no-dry", "--no-n")  # `--no-n` is rsync's, whose short options have long opposites
 # Programs that honour a dry run. `-n` means that only to some of them.
 _DRY_LONG = frozenset(
     "kubectl aws rsync git npm pnpm yarn helm terraform make gsutil apt apt-get docker cargo ansible-playbook az fly poetry rclone restic borg rustic kopia".split()
@@ -260,8 +263,16 @@ class Invocation:
     @_once
     def dry_run(self) -> bool:
         """Whether the program was asked to only say what it would do."""
-        if _DRY_SHORT.get(self.name) in self.flags and not (self.name == "git" and "clean" not in self.args[:3]):
-            return True
-        if self.name not in _DRY_LONG:
-            return False
-        return any(arg.startswith(_DRY) and arg.partition("=")[2] not in ("none", "false", "no") for arg in self.args if arg[:1] == "-")
+        short = "" if self.name == "git" and "clean" not in self.args[:3] else _DRY_SHORT.get(self.name, "")
+        long = self.name in _DRY_LONG
+        dry = False
+        for arg in self.args:  # the last one wins
+            if arg[:1] != "-":
+                continue
+            if long and arg.startswith(_DRY):
+                dry = arg.partition("=")[2] not in ("none", "false", "no")
+            elif arg.startswith(_WET):
+                dry = False
+            elif short and arg[1:2] != "-" and len(arg) <= 12 and short[1] in arg:
+                dry = True
+        return dry

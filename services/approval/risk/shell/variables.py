@@ -17,6 +17,14 @@ _RUNS_ITS_VALUE = frozenset(
     "EDITOR VISUAL LESSOPEN LESSCLOSE BROWSER SSH_ASKPASS SUDO_ASKPASS SUDO_EDITOR SYSTEMD_EDITOR RSYNC_RSH CVS_RSH FCEDIT PSQL_EDITOR".split()
 )
 _RUNS_ITS_VALUE_ENDS = ("PAGER", "EDITOR", "ASKPASS", "_BROWSER")  # AWS_PAGER, SYSTEMD_PAGER, KUBE_EDITOR, HGEDITOR
+# What make and configure scripts run under another name; compilers that Cargo starts. A bare name is read as nothing else than itself.
+PROGRAM_VARIABLES = frozenset(
+    "AR AS CC CXX CPP FC LD LEX YACC MAKEINFO TEX RM INSTALL NM RANLIB STRIP OBJCOPY RUSTC RUSTDOC RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER".split()
+)
+_FROM_ANYWHERE = frozenset("OPENSSL_CONF OPENSSL_MODULES OPENSSL_ENGINES PYTHONPATH PYTHONHOME NODE_PATH RUBYLIB CLASSPATH GEM_HOME".split())
+_ANYBODYS = ("/tmp/", "/var/tmp/", "/dev/shm/")  # folders that everybody may write to
+_JAVA_OPTIONS = frozenset("MAVEN_OPTS GRADLE_OPTS SBT_OPTS ANT_OPTS JAVA_OPTS CATALINA_OPTS JDK_JAVA_OPTIONS MAVEN_ARGS LEIN_JVM_OPTS".split())
+_JAVA_LOADS = ("-javaagent:", "-agentpath:", "-XX:OnError", "-XX:OnOutOfMemoryError", "-Xbootclasspath")
 _LOADED_FROM = frozenset("LD_LIBRARY_PATH DYLD_LIBRARY_PATH GCONV_PATH PERL5LIB".split())
 _OWN_PROGRAMS = patterns.compile(r"^(?::|\.|/tmp/|/var/tmp/|/dev/shm/|\w)")
 _HISTORY_OFF = {"HISTFILE": ("/dev/null", ""), "HISTSIZE": ("0",), "HISTFILESIZE": ("0",), "SAVEHIST": ("0",)}
@@ -37,6 +45,17 @@ def check_assignment(walker: Walker, name: str, value: Value) -> None:
             walker.flag("persistence.shell-hook", scoring.MEDIUM, f"{name} runs code in every shell.", f"{name}={value.text}")
         if HIDDEN not in value.text:
             walker.run_text(value.text)
+    elif name in PROGRAM_VARIABLES and " " in value.text:
+        if HIDDEN not in value.text:
+            walker.run_text(value.text)
+    elif name in PROGRAM_VARIABLES or name in _FROM_ANYWHERE:
+        if any(each.startswith(_ANYBODYS) and not walker.state.files.is_own(each) for each in value.text.split(":")):
+            walker.flag("persistence.preload", scoring.MEDIUM, f"{name} names code that anybody may have put there.", f"{name}={value.text}")
+    elif name == "GOFLAGS" and "-toolexec=" in value.text:
+        walker.flag("escape.hidden-setting", scoring.MEDIUM, f"{name} can make the program run other programs.", f"{name}={value.text}")
+        walker.run_text(value.text.partition("-toolexec=")[2].strip("'\""))
+    elif name in _JAVA_OPTIONS and any(option in value.text for option in _JAVA_LOADS):
+        walker.flag("persistence.interpreter-hook", scoring.MEDIUM, f"{name} makes an interpreter run more code.", f"{name}={value.text}")
     elif name in _LOADED_FROM and value.text:
         walker.flag("persistence.preload", scoring.MEDIUM, f"{name} says where programs load code from.", f"{name}={value.text}")
     elif name == "SSH_AUTH_SOCK" and (HIDDEN in value.text or value.text.startswith("/tmp/ssh-")):

@@ -124,6 +124,7 @@ WRAPPERS: dict[str, Wrapper] = {
     "unbuffer": _wrapper("NAME {}", "NAME -p {}", flags="-p"),
     "winpty": _wrapper(),
     "rlwrap": _wrapper("NAME -c {}", values="-f -H -b -C -D -e -l -m -O -p -P -q -s -S -t -w -z --file --history-filename", optional="-a -g", flags="-A -c -i -I -n -N -o -r -R -U -v -X"),
+    "catchsegv": _wrapper(),
     "setarch": _wrapper("NAME {}", "NAME x86_64 {}", "NAME -R {}", values="-p --pid", flags="-B -F -I -L -R -S -T -X -Z -3 -v --addr-no-randomize --3gb --4gb --uname-2.6"),
     **dict.fromkeys(("linux32", "linux64", "x86_64", "i386", "i686", "aarch64"), _wrapper("NAME {}", "NAME -R {}", flags="-B -F -I -L -R -S -T -X -Z -3 -v")),
     "arch": _wrapper("NAME -x86_64 {}", "NAME -arch arm64 {}", values="-arch -e -d", flags="-x86_64 -arm64 -arm64e -i386 -32 -64 -c -h"),
@@ -227,9 +228,11 @@ WRAPPERS: dict[str, Wrapper] = {
     "honcho": _wrapper("NAME run {}", values="-e -f -d", subs="run"),
     "lerna": _wrapper("NAME exec -- {}", values="--scope --ignore --concurrency", subs="exec"),
     "nx": _wrapper("NAME exec -- {}", values="-p --projects", subs="exec", after_dashes=True),
+    "just": _wrapper("NAME --command {}", "NAME -f x -c {}", values="-f --justfile -d --working-directory --set --shell --dotenv-path", skip=20, end="-c --command"),
     # -- containers and other machines -----------------------------------------------------------------------------
     "docker": _wrapper("NAME exec c {}", "NAME exec -it -u root c {}", "NAME run --rm -v a:b image {}", "NAME run --rm --entrypoint sh image -c {q}", "NAME compose exec -T svc {}", "NAME compose -f x.yml run --rm svc {}", "NAME -H h container exec c {}", "NAME run -e A=b --name x -p 1:2 image {}",
                        values=_CONTAINER_OPTIONS, programs="--entrypoint", flags=_CONTAINER_FLAGS, subs=_CONTAINER_SUBS, skip=1, place="container"),
+    "buildah": _wrapper("NAME run c {}", "NAME run --user u c -- {}", values="-v --volume --user --mount --hostname --workingdir --env -e --isolation --network --runtime --cap-add --cap-drop", flags="-t --tty --terminal", subs="run", skip=1, place="container"),
     "docker-compose": _wrapper("NAME exec svc {}", "NAME -f x.yml run --rm svc {}", values=_CONTAINER_OPTIONS, programs="--entrypoint", flags=_CONTAINER_FLAGS, subs="exec|run", skip=1, place="container"),
     "kubectl": _wrapper("NAME exec -it pod -c x -- {}", "NAME -n ns exec pod -- {}", "NAME exec pod {}", "NAME run x --image=i -- {}", "NAME debug node/x -it --image=i -- {}", "NAME rsh pod {}", values="-c -n -f -l -s --container --namespace --context --cluster --kubeconfig --image --image-pull-policy --restart --env --labels --overrides --port --pod-running-timeout --target --copy-to --profile --filename --server --user --token --as",
                         flags="-i -t -it -ti -q --stdin --tty --rm --attach --quiet --command --share-processes --leave-stdin-open", subs="exec|run|debug|rsh|attach", skip=1, place="container"),
@@ -257,7 +260,7 @@ WRAPPERS: dict[str, Wrapper] = {
     "tsh": _wrapper("NAME ssh user@host {}", values="-l -p --login --proxy --cluster", subs="ssh", skip=1, text="joined", place="remote"),
     "salt": _wrapper("NAME '*' cmd.run {q}", values="-t -b --timeout", flags="-G -L -E -C", skip=2, text="joined", place="remote"),
     # -- terminals -------------------------------------------------------------------------------------------------
-    **dict.fromkeys(("xterm", "urxvt", "alacritty", "konsole", "st"), _wrapper("NAME -e {}", "NAME -hold -e {}", values="-T -title -geometry -fn -fg -bg -g --title --working-directory --workdir", flags="-hold --hold --noclose", end="-e --command")),
+    **dict.fromkeys(("xterm", "urxvt", "alacritty", "konsole", "st"), _wrapper("NAME -e {}", "NAME -hold -e {}", "NAME -e {q}", text="lone", values="-T -title -geometry -fn -fg -bg -g --title --working-directory --workdir", flags="-hold --hold --noclose", end="-e --command")),
     "gnome-terminal": _wrapper("NAME -- {}", "NAME --tab -- {}", values="--title --working-directory --geometry --profile", scripts="-e --command", flags="--tab --window --maximize", after_dashes=True),
     "kitty": _wrapper("NAME {}", values="-T -d -o -c --title --directory --config --override", flags="-1 --hold"),
     "abduco": _wrapper("NAME -n s {}", values="-e", flags="-a -A -c -n -r", skip=1),

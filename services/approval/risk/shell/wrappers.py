@@ -19,7 +19,7 @@ class Wrapper:
     wrapper, one of them ("compose", "exec"). `assignments`: NAME=value words come before the command. `privilege`: the weight of
     running with other rights. `place`: "container" or "remote" when the command does not run on this machine. `end`: what ends
     the options. `after_dashes`: the command starts after `--` and nowhere else. `text`: the words are shell scripts: one text
-    ("joined"), or one each ("each"). `input`: the command also gets what is read from standard input. `shell_rest`: the operands are arguments of a shell.
+    ("joined"), one each ("each"), or one when it is alone ("lone"). `input`: the command also gets what is read from standard input. `shell_rest`: the operands are arguments of a shell.
     `permutes`: options may come after operands. `examples`: command lines in which `{}` is the command and `{q}` the command
     as one quoted word; each is a test.
     """

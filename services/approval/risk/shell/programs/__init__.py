@@ -13,6 +13,7 @@ from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.programs import (
     archives,
     build_tools,
+    contexts,
     databases,
     debuggers,
     editors,
@@ -37,6 +38,7 @@ HANDLERS: dict[str, Handler] = {
     **shells.HANDLERS,
     **archives.HANDLERS,
     **build_tools.HANDLERS,
+    **contexts.HANDLERS,
     **databases.HANDLERS,
     **debuggers.HANDLERS,
     **editors.HANDLERS,

@@ -9,6 +9,7 @@ from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.shell import flows, options
 from services.approval.risk.shell.invocation import Invocation
 from services.approval.risk.shell.programs import code
+from services.approval.risk.shell.variables import PROGRAM_VARIABLES
 from services.approval.risk.shell.words import Word
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def _make(walker: Walker, call: Invocation) -> None:
         key, equals, value = word.text.partition("=")
         if equals and key.rstrip(":+?").upper() in ("SHELL", ".SHELLFLAGS", "MAKESHELL"):
             walker.flag("escape.make", scoring.HIGH, "Replaces the shell that a makefile uses.", call.excerpt)
+            walker.run_text(value)
+        elif equals and " " in value and key in PROGRAM_VARIABLES:
             walker.run_text(value)
         elif equals and "$(shell" in value:
             _makefile(walker, value)

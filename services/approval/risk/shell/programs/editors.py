@@ -64,4 +64,10 @@ def _less(walker: Walker, call: Invocation) -> None:
             walker.run_text(arg.partition("!")[2])
 
 
-HANDLERS = {"vim": _vim, "ex": _vim, "ed": _ed, "red": _ed, "less": _less, "more": _less}
+def _fc(walker: Walker, call: Invocation) -> None:
+    """`fc -e EDITOR`: the shell's builtin that opens earlier commands in an editor and runs what comes out."""
+    for value in call.values("-e"):
+        walker.run_text(value)
+
+
+HANDLERS = {"fc": _fc, "vim": _vim, "ex": _vim, "ed": _ed, "red": _ed, "less": _less, "more": _less}

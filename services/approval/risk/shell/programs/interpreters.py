@@ -85,6 +85,7 @@ _MODULE_PROGRAMS = frozenset("pip pipx twine poetry pipenv conda build ansible a
 _LISTENERS = frozenset(
     "http.server simplehttpserver pyftpdlib smtpd aiosmtpd http.server3 wsgiref.simple_server xmlrpc.server updog uploadserver".split()
 )
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 # Modules that run the script or the statements given to them.
 _MODULE_RUNNERS = frozenset("cprofile profile pdb trace coverage runpy timeit bdb viztracer scalene memory_profiler kernprof debugpy".split())
 _HARMLESS_MODULES = frozenset(
@@ -202,7 +203,7 @@ def _module(walker: Walker, call: Invocation, rest: tuple[Word, ...]) -> None:
     module = rest[0].text if rest else ""
     name = module.lower()
     if name in _LISTENERS:
-        if "--help" not in call.flags:
+        if "--help" not in call.flags and not _LOOPBACK.issuperset(call.values("-b", "--bind") or ("",)):
             walker.flag("network.listener", scoring.MEDIUM, "Serves the working directory to the network.", call.excerpt)
     elif name in _MODULE_PROGRAMS:
         walker.run_words([Word(name, rest[0].taints), *rest[1:]], call.stdin)

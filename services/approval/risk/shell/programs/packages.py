@@ -25,6 +25,11 @@ def _package(walker: Walker, call: Invocation) -> None:
 def _node(walker: Walker, call: Invocation) -> None:
     """npm and its like run the scripts of a package.json; one that the same script wrote is known."""
     _package(walker, call)
+    if call.positionals[:2] == ("pkg", "set"):
+        for setting in call.positionals[2:]:
+            key, _, script = setting.partition("=")
+            if key.startswith("scripts.") and script:
+                walker.run_text(script)
     folder = "".join(f"{value.rstrip('/')}/" for value in call.values("--prefix", "--cwd", "-C")[:1])
     text = walker.file_text(f"{folder}package.json")
     if text is None or not _RUNNING.intersection(call.positionals[:1]):

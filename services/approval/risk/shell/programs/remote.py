@@ -67,7 +67,7 @@ def _copy(walker: Walker, call: Invocation) -> None:
     for setting in call.values("-o"):
         _ssh_setting(walker, call, setting)
     for value in call.values("-S", "-D"):
-        if value.rpartition("/")[2] not in ("ssh", "sftp-server", "") and not value.isdigit():
+        if value.partition(" ")[0].rpartition("/")[2] not in ("ssh", "sftp-server", "") and not value.isdigit():
             walker.flag("escape.ssh-option", scoring.HIGH, "A copying option runs a local program.", call.excerpt)
             walker.run_text(value)
     if call.name == "sftp" and call.stdin.text is not None:

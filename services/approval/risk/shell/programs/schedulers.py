@@ -99,6 +99,10 @@ def _service_manager(walker: Walker, call: Invocation) -> None:
     """`pm2 start 'cmd'`, `supervisorctl`, `launchctl submit -- cmd`, `schtasks /tr cmd`."""
     if "--" in call.args:
         walker.run_words(list(call.words[call.args.index("--") + 1 :]), call.stdin)
+    if call.name == "pm2" and call.positionals[:1] == ("start",):
+        for operand in call.positionals[1:2]:
+            if " " in operand:
+                walker.run_text(operand)
     for index, arg in enumerate(call.args):
         if arg.lower() == "/tr" and index + 1 < len(call.words):
             walker.run_text(call.args[index + 1])
@@ -107,7 +111,7 @@ def _service_manager(walker: Walker, call: Invocation) -> None:
 HANDLERS = {
     "crontab": _crontab,
     "at": _at,
-    "tmux": _tmux,
+    **dict.fromkeys(("tmux", "byobu"), _tmux),
     "screen": _screen,
     "pm2": _service_manager,
     "launchctl": _service_manager,

@@ -25,7 +25,7 @@ def shell(walker: Walker, call: Invocation) -> Flow | None:
     if call.name in _WINDOWS:
         _powershell(walker, call)
         return None
-    asked = False
+    asked = unrun = False
     index = 0
     words = call.words
     while index < len(words):
@@ -34,6 +34,7 @@ def shell(walker: Walker, call: Invocation) -> Flow | None:
             index += 1
             break
         if text[:1] == "+" and len(text) > 1:
+            unrun = unrun and "n" not in text
             index += 2 if text in ("+o", "+O") else 1
             continue
         if not options.is_option(text):
@@ -43,9 +44,12 @@ def shell(walker: Walker, call: Invocation) -> Flow | None:
             asked = asked or option.name == "-c"
             if option.name in ("--command", "-C", "--init-command") and option.value is not None:
                 code.shell_text(walker, option.value, call.stdin)
-        if text in ("--version", "--help") or any(option.name == "-n" for option in found):
+        if text in ("--version", "--help"):
             return None
+        unrun = unrun or any(option.name == "-n" for option in found)
         index += found[-1].taken if found else 1
+    if unrun:  # the script is only checked
+        return None
     operands = words[index:]
     if asked:  # the first operand is the script, whatever options stand between
         return _script(walker, operands, call.stdin) if operands else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.approval.risk import patterns, scoring
-from services.approval.risk.shell import flows
-from services.approval.risk.shell.invocation import Invocation
+from services.approval.risk.shell import flows, options
+from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.programs import code
 from services.approval.risk.shell.programs.shells import SHELLS
 
@@ -21,7 +21,8 @@ _GIT_RUNS = patterns.compile(
 _PLAIN_PROGRAM = patterns.compile(r"^[\w -]{1,40}$")
 # Options of subcommands whose value is a program.
 _PROGRAM_OPTIONS = ("--upload-pack", "--receive-pack", "--extcmd")
-_WITH_PROGRAMS = frozenset("difftool fetch clone ls-remote pull push archive".split())
+_WITH_PROGRAMS = frozenset("difftool fetch clone ls-remote pull push archive fetch-pack send-pack".split())
+_WORKTREE = options.syntax(values="-b -B --reason", flags="-f -d -q --force --detach --quiet --lock --orphan --track --guess-remote")
 _FILTERS = ("--tree-filter", "--index-filter", "--msg-filter", "--env-filter", "--commit-filter", "--parent-filter", "--tag-name-filter", "--setup")
 
 
@@ -49,6 +50,10 @@ def _git(walker: Walker, call: Invocation) -> None:
         for value in [*call.values(*_PROGRAM_OPTIONS), *(call.values("-x") if sub[0] == "difftool" else ()), *call.values("--exec")]:
             walker.flag("escape.git", scoring.MEDIUM, "A git option names a program to run.", call.excerpt)
             walker.run_text(value)
+    elif sub == ("worktree",):
+        _worktree(walker, call)
+    for value in [*call.values("--output"), *(call.values("-o") if sub == ("archive",) else ())]:
+        flows.writes(walker, value, Flow())
     for value in call.values(*_FILTERS):
         walker.run_text(value)
     for value in call.values("--exec-path", "--template"):
@@ -58,6 +63,18 @@ def _git(walker: Walker, call: Invocation) -> None:
         if value.startswith("ext::"):
             walker.flag("escape.git", scoring.HIGH, "The remote is a command.", call.excerpt)
             walker.run_text(value.removeprefix("ext::").partition(" %")[0])
+
+
+def _worktree(walker: Walker, call: Invocation) -> None:
+    """`git worktree add FOLDER`, `git worktree remove FOLDER`: nobody else's work is in one that this script made."""
+    words = call.words[call.args.index("worktree") + 1 :]
+    _, operands = options.split(_WORKTREE, words)
+    verb, folder = [*(word.text for word in operands), "", ""][:2]
+    files = walker.state.files
+    if verb == "add" and folder:
+        files.make_folder(folder)
+    elif verb == "remove" and not (files.is_made_folder(folder) or files.is_own(folder)):
+        walker.flag("history.worktree", scoring.MEDIUM, "Removes a working tree.", call.excerpt, span=call.span)
 
 
 def _setting(walker: Walker, call: Invocation, key: str, value: str) -> None:

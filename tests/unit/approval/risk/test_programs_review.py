@@ -1,0 +1,91 @@
+"""Programs and settings that once kept a command of their own unread, and harmless ones that once asked for nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.approval.risk import Command, Level, assess
+
+ASKS = [
+    # the last of two options that contradict each other wins
+    ("git push --force --dry-run --no-dry-run", Level.HIGH),
+    ("rsync -an --delete --no-dry-run a/ b/", Level.MEDIUM),
+    ("rsync -a -n --no-n --delete a/ b/", Level.MEDIUM),
+    ("bash -n +n -c 'rm -rf /'", Level.CRITICAL),
+    # what a wrapper starts
+    ("buildah run x rm -rf /", Level.MEDIUM),
+    ("podman unshare rm -rf /", Level.CRITICAL),
+    ("runcon x rm -rf /", Level.CRITICAL),
+    ("runcon -t x_t rm -rf /", Level.CRITICAL),
+    ("catchsegv rm -rf /", Level.CRITICAL),
+    ("xterm -e 'rm -rf /'", Level.CRITICAL),
+    ("xterm -e sh -c 'rm -rf /'", Level.CRITICAL),
+    ("pm2 start 'rm -rf /'", Level.CRITICAL),
+    ("just --command rm -rf /", Level.CRITICAL),
+    # options that name a program
+    ("strace -o '|rm -rf /' ls", Level.HIGH),
+    ("strace -o '!rm -rf /' ls", Level.HIGH),
+    ("ex -sc '!rm -rf /'", Level.CRITICAL),
+    ("sftp -D 'rm -rf /'", Level.CRITICAL),
+    ("git fetch-pack --upload-pack='rm -rf /' x", Level.CRITICAL),
+    ("fc -e 'rm -rf /' -1", Level.CRITICAL),
+    # variables
+    ("make CC='rm -rf / #'", Level.CRITICAL),
+    ("CC='rm -rf / #' make", Level.CRITICAL),
+    ("npm pkg set scripts.x='rm -rf /'; npm run x", Level.CRITICAL),
+    ("RUSTC_WRAPPER=/tmp/x cargo build", Level.MEDIUM),
+    ("GOFLAGS=-toolexec=/tmp/x go build", Level.MEDIUM),
+    ("MAVEN_OPTS=-javaagent:/tmp/x mvn y", Level.MEDIUM),
+    ("OPENSSL_CONF=/tmp/x openssl version", Level.MEDIUM),
+    ("PYTHONPATH=/tmp/x python y", Level.MEDIUM),
+    # files that git writes
+    ("git log --output=/etc/passwd", Level.HIGH),
+    ("git diff --output /etc/passwd", Level.HIGH),
+    ("git archive -o /etc/passwd HEAD", Level.HIGH),
+    # a terminal's command, a listener, and a working tree that somebody else made
+    ("tmux new -d -s t 'rm -rf /'", Level.CRITICAL),
+    ('tmux new -d -s t "$x"', Level.MEDIUM),
+    ("python3 -m http.server 8000", Level.MEDIUM),
+    ("python3 -m http.server 8000 --bind 0.0.0.0", Level.MEDIUM),
+    ("git worktree remove ../hotfix", Level.MEDIUM),
+    ("git worktree add ../a main; git worktree remove ../hotfix", Level.MEDIUM),
+]
+
+PASSES = [
+    "git push --no-dry-run --dry-run",
+    "rsync -an --delete a/ b/",
+    "bash -n run.sh",
+    "xterm -e htop",
+    "pm2 start app.js",
+    "pm2 start npm -- start",
+    "just build",
+    "strace -o out.txt ls",
+    "make CC=clang CFLAGS='-O2 -g'",
+    "make CC='ccache gcc' RM='rm -f' PYTHON=python3 ARGS='--all the things'",
+    "CC='ccache gcc' CXX=g++ ./configure",
+    "npm pkg set scripts.test='vitest run'",
+    "RUSTC_WRAPPER=sccache cargo build",
+    "GOFLAGS=-mod=vendor go build ./...",
+    "MAVEN_OPTS=-Xmx2g mvn verify",
+    "PYTHONPATH=src python -m pytest",
+    "git diff --output=change.patch",
+    "git archive -o site.tar HEAD",
+    "tmux new -d -s t 'npm run x'",
+    "tmux new-window -n logs 'tail -f app.log'",
+    "python3 -m http.server 8000 --bind 127.0.0.1",
+    "python3 -m http.server -b localhost",
+    "git worktree add .worktrees/hotfix main && git worktree remove .worktrees/hotfix",
+    "git worktree add -b topic ../hotfix main && git worktree remove --force ../hotfix",
+    'd=$(mktemp -d); git worktree add "$d/w" main; make -C "$d/w" test; git worktree remove "$d/w"',
+]
+
+
+@pytest.mark.parametrize(("script", "least"), ASKS)
+def test_a_person_is_asked(script: str, least: Level) -> None:
+    assert assess(Command(script=script)).level >= least
+
+
+@pytest.mark.parametrize("script", PASSES)
+def test_it_passes(script: str) -> None:
+    result = assess(Command(script=script))
+    assert result.level is Level.LOW, result.factors

@@ -1,7 +1,8 @@
 """A step's description: what it says that it is about to do.
 
 Prose is never read as a shell command, except where it is one: the whole text, a part in backquotes, or what follows
-"run" or "execute" when that starts with the name of a program. Intent counts where a sentence gives an order
+"run", "execute", "using" and their like when that starts with the name of a program; a bullet, a number or a shell's prompt may
+stand before it. A text that only asks or tells about commands in backquotes names none. Intent counts where a sentence gives an order
 ("Delete all temporary files"), not where it asks or tells ("how do I delete a column", "the executive summary"). What verbs and
 nouns mean is data, in `prose.yaml`; where orders stand is the business of `sentences`. English only: a text in another language
 is read for commands, paths and secrets.
@@ -26,6 +27,7 @@ from services.approval.risk.shell.wrapper_table import WRAPPERS
 
 MAX_DESCRIPTION = 1 << 14  # characters
 MAX_COMMANDS = 50  # commands that one text names; a longer list is documentation
+MAX_MENTIONED = 1000  # characters of a command that a sentence names; what is longer was put there to be run, not to be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Meaning:
 
     `objects` are nouns of which one must follow, `heads` nouns of which one must be what the verb acts upon, `but` what it must
     not act upon. `content`: taking out of a text or of data in hand is editing, unless a store is named. `files`, `urls`: a name
-    of a file, or an address, is as good as an object.
+    of a file, or an address, is as good as an object; so with `money` is an amount.
     """
 
     verbs: frozenset[str]
@@ -44,6 +46,7 @@ class Meaning:
     content: bool
     files: bool
     urls: bool
+    money: bool
 
     def holds(self, order: Order) -> bool:
         """Whether an order means this."""
@@ -59,6 +62,8 @@ class Meaning:
         if self.heads and not self.heads.isdisjoint(heads):
             return True
         if self.objects and not self.objects.isdisjoint(sentences.phrases(order.rest)):
+            return True
+        if self.money and any(word in sentences.CURRENCIES or (word[:1] == "$" and word[1:2].isdigit()) for word in order.rest):
             return True
         return (self.files and any(_is_file(word) for word in order.rest)) or (self.urls and any("://" in word for word in order.rest))
 
@@ -77,17 +82,24 @@ class Intent:
 def _edits(order: Order, heads: set[str]) -> bool:
     """Whether something is taken out of a text or of data in hand, and out of nothing that others keep things in."""
     named = sentences.phrases(order.rest)
-    return not (_CONTENTS.isdisjoint(heads) and _DOCUMENTS.isdisjoint(named)) and _STORES.isdisjoint(named)
+    return not (_CONTENTS.isdisjoint(heads) and _DOCUMENTS.isdisjoint(named) and _TEXTS.isdisjoint(named)) and _STORES.isdisjoint(named)
 
 
 def _meaning(data: Mapping[str, Any]) -> Meaning:
     words = {name: frozenset(data.get(name, ())) for name in ("verbs", "objects", "heads", "but")}
-    return Meaning(**words, content=bool(data.get("content")), files=bool(data.get("files")), urls=bool(data.get("urls")))
+    return Meaning(
+        **words,
+        content=bool(data.get("content")),
+        files=bool(data.get("files")),
+        urls=bool(data.get("urls")),
+        money=bool(data.get("money")),
+    )
 
 
 _DATA = tables.load("prose.yaml")
 _CONTENTS, _STORES = frozenset(_DATA["grammar"]["contents"]), frozenset(_DATA["grammar"]["stores"])
-_DOCUMENTS = frozenset(_DATA["grammar"]["documents"])
+_DOCUMENTS, _TEXTS = frozenset(_DATA["grammar"]["documents"]), frozenset(_DATA["grammar"]["texts"])
+_TELLING = frozenset(_DATA["grammar"]["telling"])
 _PRODUCTION, _NOT_PRODUCTION = frozenset(_DATA["grammar"]["production"]), frozenset(_DATA["grammar"]["production_not_before"])
 INTENTS = tuple(
     Intent(
@@ -119,11 +131,15 @@ _READER = sentences.Reader(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a description holds: factors, the shell commands that it names, and the type of approval that it implies."""
+    """What a description holds: factors, the shell commands that it names, and the type of approval that it implies.
+
+    `whole`: the description is itself one command line, so that its end is no guess.
+    """
 
     factors: tuple[Factor, ...]
     commands: tuple[str, ...]
     approval_type: str
+    whole: bool = False
 
 
 def read(text: str) -> Reading:
@@ -138,7 +154,7 @@ def read(text: str) -> Reading:
     factors = [*secrets.detect(text), *intents.values(), *_named_paths(text, changes=changes)]
     if intents and (span := _production(text)):
         factors.append(modifiers.production("Says that it acts on production.", text[span.start : span.end]))
-    return Reading(tuple(factors), tuple(commands), _type_of(orders, commands))
+    return Reading(tuple(factors), tuple(commands), _type_of(orders, commands), commands == [_undressed(text)])
 
 
 @lru_cache(maxsize=256)
@@ -204,12 +220,22 @@ _FILE_ENDINGS = frozenset(
     "pem key env yaml yml json conf cfg ini toml sh py js ts tsx jsx sql txt md csv html css xml log lock go rs java rb php c h cpp ipynb tf pdf docx xlsx".split()
 )
 _TRIMMED = "\"'`\u201c\u201d\u2018\u2019()[]{}<>,;:!?"
+# What stands before a command in a list or a transcript, and words after which one may come in a sentence.
+_FIRST = patterns.compile(r"[^\s|;&<>]*")
+_PROMPT = patterns.compile(r"^(?:\s*(?:[-*+\x{2022}#%]|\d{1,3}[.)]|[\w.@:~/\[\]-]{0,80}[$>])\s+)+")
+_LEADING = patterns.compile(
+    r"(?i)\b(?:run(?:s|ning)?|ran|execut(?:e[sd]?|ing)|try(?:ing)?|tried|do(?:es|ing)?|command\s+(?:is|line)|using|via|by|use[sd]?|with|issu(?:e[sd]?|ing)"
+    r"|typ(?:e[sd]?|ing)|enter(?:s|ed|ing)?|invok(?:e[sd]?|ing))\s*:?\s+[\"'\x{2018}\x{201c}(]?|[(\"\x{201c}]"
+)
+_CLOSING = {"(": ")", '"': '"', "'": "'", "\u2018": "\u2019", "\u201c": "\u201d"}
 _BACKQUOTED = patterns.compile(r"```(?:\w+\n)?([^`]+)```|`([^`\n]+)`")
 _SHELL_LIKE = patterns.compile(r"(?:^|\s)--?\w|[|<>]|&&|;\s*\w|\$\(|\$\w|(?:^|\s)(?:/|~/|\./)\w|=\S")
 _ASSIGNMENT = patterns.compile(r"^[A-Za-z_]\w*=\S")
 _SPOKEN = frozenset(
     "the a an with into from our all my your is are how of this that these and for its their any every using between about when which".split()
 )
+_ASKING = frozenset("what why how which when where who whose".split())
+_EXECUTING = frozenset("run execute exec invoke launch issue type enter use call try perform apply test start follow proceed".split())
 _RUNNING = frozenset({"run", "execute", "exec", "invoke", "launch", "issue", "type", "enter", "use", "call"})
 _STOPS = (
     " in order to ",
@@ -254,15 +280,15 @@ def _named_paths(text: str, *, changes: bool) -> Iterator[Factor]:
 
 def commands_in(text: str, orders: tuple[Order, ...] | None = None) -> list[str]:
     """The shell commands that a description is, or names; at most MAX_COMMANDS."""
-    stripped = text.strip()
+    stripped = _undressed(text)
     if _is_command(stripped):
         return [stripped]
-    commands = quoted_commands(text)
+    commands = [] if _only_tells(text) else quoted_commands(text)
     for order in orders_in(text) if orders is None else orders:
         if order.verb in _RUNNING and (command := _ordered(text[order.end :])):
             commands.append(command)
     named = commands[:MAX_COMMANDS]
-    bare = [command for command in _bare(text) if not any(known in command or command in known for known in named)]
+    bare = [command for command in (*_bare(text), *_led(text)) if not any(known in command or command in known for known in named)]
     return [*named, *bare][:MAX_COMMANDS]
 
 
@@ -271,13 +297,57 @@ def quoted_commands(text: str) -> list[str]:
     if "`" not in text:
         return []
     found = ((match.group(1) or match.group(2)).strip() for match in _BACKQUOTED.finditer(text))
-    return list(islice((command for command in found if _starts_with_program(command)), MAX_COMMANDS))
+    return list(islice((command for command in found if len(command) > MAX_MENTIONED or _starts_with_program(command)), MAX_COMMANDS))
+
+
+def _undressed(text: str) -> str:
+    """A text without the prompt before it and the quotation marks around it."""
+    plain = text.strip()
+    prompt = _PROMPT.match(plain)
+    if prompt:
+        if "\n" in plain:  # a list or a transcript: each line has its own
+            return plain
+        plain = plain[prompt.end() :]
+    if len(plain) > 1 and plain[0] in _CLOSING and plain[-1] == _CLOSING[plain[0]] and plain[0] not in plain[1:-1]:
+        plain = plain[1:-1].strip()
+    return plain
+
+
+def _only_tells(text: str) -> bool:
+    """Whether all sentences ask what something is, or order to tell about it, and none speaks of running anything."""
+    for sentence in sentences.tokens(text):
+        words = [token.text for token in sentence]
+        asks = words[0] in _ASKING and words[-1] == "?"
+        if not (asks or words[0] in _TELLING) or any(stem in _EXECUTING for word in words for stem, _ in sentences.stems(word)):
+            return False
+    return all(order.verb in _TELLING for order in orders_in(text))
+
+
+def _led(text: str) -> Iterator[str]:
+    """Commands inside of sentences, after a word or a sign that may come before one; not after a "not" in the same sentence."""
+    if not _shell_like(text):
+        return
+    for line in text.split("\n"):
+        for match in islice(_LEADING.finditer(line), MAX_COMMANDS):
+            opening = match.group()[-1]
+            rest = line[match.end() : match.end() + MAX_DESCRIPTION // 4]
+            command = _ordered(rest.partition(_CLOSING[opening])[0] if opening in _CLOSING else rest.partition("`")[0])
+            if command and _shell_like(command) and not _is_denied(line[max(0, match.start() - MAX_MENTIONED) : match.start()]):
+                yield command
+
+
+def _is_denied(before: str) -> bool:
+    """Whether what stands before in the same sentence denies what follows, or only tells about it."""
+    last: list[str] = []
+    for sentence in sentences.tokens(before):
+        last = [token.text for token in sentence]
+    return bool(last) and (last[0] in _TELLING or not sentences.NEGATIONS.isdisjoint(last))
 
 
 def _bare(text: str) -> Iterator[str]:
     """Command lines among the sentences: a line, or what follows a full stop or a colon, that only a shell would read."""
-    for line in text.split("\n"):
-        start = 0
+    for each in text.split("\n"):
+        line, start = _undressed(each), 0
         while start < len(line):
             stops = [at + 2 for at in (line.find(". ", start), line.find(": ", start)) if at >= 0]
             end = min(stops, default=len(line))
@@ -321,7 +391,8 @@ def _shell_like(text: str) -> bool:
 
 
 def _starts_with_program(text: str) -> bool:
-    first = text.split(None, 1)[0] if text else ""
+    found = _FIRST.match(text)
+    first = found.group() if found else ""
     if not first or (first != first.lower() and not first.startswith(("/", "./", "~"))):
         return False
     if "=" in first and _ASSIGNMENT.match(first):

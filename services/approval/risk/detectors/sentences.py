@@ -18,7 +18,7 @@ from services.approval.risk.detectors import tables
 _GRAMMAR = tables.load("prose.yaml")["grammar"]
 LOOKING = frozenset(_GRAMMAR["looking"])
 _EMBEDDING = frozenset(_GRAMMAR["embedding"])
-_NEGATIONS = frozenset(_GRAMMAR["negations"])
+NEGATIONS = frozenset(_GRAMMAR["negations"])
 _MODALS = frozenset(_GRAMMAR["modals"])
 _JOINTS = frozenset(_GRAMMAR["joints"])
 _FILLERS = frozenset(_GRAMMAR["fillers"])
@@ -42,6 +42,7 @@ _PARTICLES = frozenset("off down up out away back offline over live".split())
 _OPENINGS = frozenset({":", ";", "\u2022", "*"})  # what follows begins as a sentence does
 _DUE = frozenset("must should shall will to can needs need has have is are gets make sure ensure please that".split())
 _SENTENCE_END = frozenset(".!?\n")
+CURRENCIES = frozenset("\u20ac\u00a3\u00a5")
 _DOUBLED = frozenset(
     "drop stop ship wipe cut set reset put get scrap strip ban tag flag swap commit transfer format submit log rip zap bid unset shut input dump".split()
 ) - {"wipe", "dump"}
@@ -201,7 +202,7 @@ class Reader:
             after = words[index + size : stop]
             if after[:1] and after[0] in _PRONOUNS:  # "delete them": what they are was said before
                 after = [*after, *words[max(0, index - NEAR) : index]]
-            rest = tuple(word for word in _until(after, _REASONS) if word.isalnum() or len(word) > 1)
+            rest = tuple(word for word in _until(after, _REASONS) if word.isalnum() or len(word) > 1 or word in CURRENCIES)
             yield Order(
                 verb,
                 sentence[index].start,
@@ -224,7 +225,7 @@ class Reader:
             pair = f"{word} {words[index + 1]}" if index + 1 < len(words) else ""
             if word in _REASONS and not begins:
                 return
-            if word in _NEGATIONS or word == "n't" or pair in ("instead of", "rather than"):
+            if word in NEGATIONS or word == "n't" or pair in ("instead of", "rather than"):
                 negated, begins = True, word not in ("no", "instead", "rather")
                 index += 1
                 continue
@@ -275,7 +276,7 @@ class Reader:
         found = self._verb_at(words, index)
         return (
             found is not None
-            and words[index] not in ("go", "try", "help")
+            and (found[0] > 1 or words[index] not in ("go", "try", "help"))
             and self._acts(words, index, found, looked, modal)
             and index + 1 < len(words)
         )
@@ -300,7 +301,7 @@ class Reader:
         """Whether a verb at the place of an order is one there, and no noun."""
         size, verb, form = found
         following = words[index + size] if index + size < len(words) else ""
-        if following in _COMPOUNDS.get(verb, ()) or (verb == "do" and following in _NEGATIONS):
+        if following in _COMPOUNDS.get(verb, ()) or (verb == "do" and following in NEGATIONS):
             return False
         if modal:
             return form in ("base", "ing")
@@ -347,6 +348,10 @@ class Reader:
         if told or words[-1] == "?":
             return
         sure = "ensure" in words[:3] or ("sure" in words[:4] and "make" in words[:3])
+        for index in range(2, len(words) - 1):  # "the old table should no longer exist"
+            if words[index - 1] in ("should", "must", "shall") and words[index : index + 3] in (["no", "longer", "exist"], ["cease", "to", "exist"]):
+                subject = [word for word in words[max(0, index - NEAR) : index] if word not in _DUE]
+                yield Order("delete", sentence[index].start, sentence[index + 2].end, tuple(_phrase(subject)), tuple(subject), False, ("exist",))
         for index in range(1, len(words) - 1):
             due = words[index] in ("be", "get") and words[index - 1] in ("must", "should", "shall", "will", "to", "can")
             if not due and not (sure and words[index] in ("is", "are", "gets", "get")):

@@ -22,11 +22,10 @@ def start(action: StepStart, context: Context) -> list[Factor]:
         factors.append(Factor(f"type.{kind}", "type", f"A step of type {kind}.", scoring.TYPE_BASE[kind]))
 
     def inside(walker: Walker) -> list[Factor]:
-        whole = [action.description.strip()] == list(reading.commands)
         for command in reading.commands:
             before = len(walker.factors)
             walker.run_text(command)
-            if not whole:  # the end of a command inside a sentence is a guess: a bad guess must not make it unreadable
+            if not reading.whole and len(command) <= prose.MAX_MENTIONED:  # the end of a command inside a sentence is a guess
                 walker.factors[before:] = [f for f in walker.factors[before:] if f.category != scoring.UNREADABLE]
         return values.assess(action.inputs, walker, context)
 

@@ -1,0 +1,106 @@
+"""Commands that descriptions hold in other dress, and texts that only sound like orders."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from services.approval.risk import Level, StepStart, assess
+
+
+def level(text: str) -> Level:
+    return assess(StepStart("", text)).level
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$ {}",
+        "# {}",
+        "> {}",
+        "- {}",
+        "* {}",
+        "\u2022 {}",
+        "2) {}",
+        "- $ {}",
+        "shell> {}",
+        "bob@host:~/work$ {}",
+        "$ ls -l\n$ {}",
+        "Steps:\n- ls -l\n- {}",
+        "Start by running {}",
+        "This runs {}",
+        "We ran {}",
+        "Try {}",
+        "Trying: {}",
+        "Do {}",
+        "The command is {}",
+        "Clean up using {}",
+        "Clean up via {}",
+        "Clean up ({})",
+        'Clean up with "{}" now',
+        "\u201c{}\u201d",
+        "'{}'",
+        "Explain it, then run `{}`",
+        "Explain `{}` and execute it",
+        "Can you run `{}`?",
+        "`{}`",
+    ],
+)
+def test_a_command_is_read_in_any_dress(text: str) -> None:
+    assert level(text.format("ls -l /tmp")) == Level.LOW
+    assert level(text.format("rm -rf /")) == Level.CRITICAL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What does `rm -rf /` do?",
+        "Why is `rm -rf /` dangerous?",
+        "Compare `git reset --hard` and `git revert`",
+        "Explain `rm -rf /`",
+        "Never finish by running rm -rf /",
+        "Explain the danger of running rm -rf /",
+        "Execute the plan",
+        "Execute the strategy",
+        "Ship of Theseus essay",
+        "Buy vs build analysis",
+        "Format the table nicely",
+        "Extract all email addresses from the text",
+    ],
+)
+def test_what_only_sounds_like_an_order_is_low(text: str) -> None:
+    assert level(text) == Level.LOW
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Transfer $5000 to John",
+        "Transfer \u20ac5000 to John",
+        "Do away with backups",
+        "Del all the files",
+        "Undo all the changes",
+        "Go live",
+        "The users table should no longer exist",
+        "Format the disk",
+        "Execute the plan and transfer money",
+        "Extract all email addresses of customers from the database",
+        "Upgrade the plan",
+    ],
+)
+def test_orders_in_other_words_ask(text: str) -> None:
+    assert level(text) > Level.LOW
+
+
+def test_what_is_unread_in_backquotes_does_not_vanish() -> None:
+    assert level("`" + "a|" * 1000 + "`") == Level.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "text", ["using rm -rf x " * 1000, "(rm -x " * 2000, "- " * 8000, "$ rm -x\n" * 2000, "`what` " * 2000]
+)
+def test_work_stays_bounded(text: str) -> None:
+    started = time.process_time()
+    level(text)
+    assert time.process_time() - started < 2

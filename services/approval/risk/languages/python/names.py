@@ -16,7 +16,7 @@ FUNCTIONS = {  # other names of a function
     "urllib.urlretrieve": "urllib.request.urlretrieve", "importlib.__import__": "__import__", "os.getenvb": "os.getenv", "os.environb": "os.environ", "pathlib.PosixPath": "pathlib.Path", "pathlib.WindowsPath": "pathlib.Path",
     "pathlib.PurePath": "pathlib.Path", "pathlib.PurePosixPath": "pathlib.Path", "requests.api.get": "requests.get", "requests.api.post": "requests.post", "requests.session": "requests.Session",
     "importlib.import_module": "importlib.import_module", "os.getcwdb": "os.getcwd", "urllib.request.build_opener": "urllib.request.build_opener",
-    "scapy.all": "scapy.all",
+    "scapy.all": "scapy.all", "distutils.spawn.spawn": "subprocess.run", "platform.popen": "os.popen",
 }  # fmt: skip
 # A module reached through another one (`shutil.os`, `logging.sys`) is that module.
 REEXPORTED = frozenset("os sys subprocess socket shutil builtins ctypes pickle importlib io tempfile".split())
@@ -64,8 +64,19 @@ def is_credential(variable: str) -> bool:
 def canonical(name: str) -> str:
     """One name for what has several: `posix.system`, `shutil.os.system` and `os.system` are the same."""
     head, dot, rest = name.partition(".")
-    while dot and rest.partition(".")[0] in REEXPORTED and "()" not in head and "[]" not in head and head not in ("self", "cls") and rest != head:
+    if head == "os" and rest.startswith("path."):
+        rest = rest.removeprefix("path.") if rest.split(".", 2)[1] in REEXPORTED else rest
+    while (
+        dot
+        and rest.partition(".")[0].removeprefix("_") in REEXPORTED
+        and "()" not in head
+        and "[]" not in head
+        and head not in ("self", "cls")
+        and rest != head
+    ):
         head, dot, rest = rest.partition(".")
+    if head.removeprefix("_") in REEXPORTED:  # how the standard library imports a module for itself (`random._os`)
+        head = head.removeprefix("_")
     module = MODULES.get(head, head)
     name = f"{module}.{rest}" if module and dot else rest if dot else module
     return FUNCTIONS.get(name, name)

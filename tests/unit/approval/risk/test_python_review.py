@@ -19,6 +19,8 @@ def level(code: str) -> Level:
         "import os\nos.path.os.system('rm -rf /')",
         "from distutils.spawn import spawn\nspawn(['rm', '-rf', '/'])",
         "import platform\nplatform.popen('rm -rf /')",
+        "import pdb\npdb.run('import os; os.system(\\'rm -rf /\\')')",
+        "import trace\ntrace.Trace().run('import os; os.system(\\'rm -rf /\\')')",
     ],
 )
 def test_a_module_inside_another_and_other_names_of_a_launcher(code: str) -> None:

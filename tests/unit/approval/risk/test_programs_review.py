@@ -42,6 +42,14 @@ ASKS = [
     ("git log --output=/etc/passwd", Level.HIGH),
     ("git diff --output /etc/passwd", Level.HIGH),
     ("git archive -o /etc/passwd HEAD", Level.HIGH),
+    # what only a person who knows the program would see
+    ("crictl rmi --prune", Level.MEDIUM),
+    ("ctr t kill x", Level.MEDIUM),
+    ("lxc-destroy x", Level.MEDIUM),
+    ("wp plugin delete x", Level.MEDIUM),
+    ("kubectl label ns x pod-security.kubernetes.io/enforce=privileged", Level.MEDIUM),
+    ("kubectl config view --raw", Level.MEDIUM),
+    ("aws configure get aws_secret_access_key", Level.MEDIUM),
     # a terminal's command, a listener, and a working tree that somebody else made
     ("tmux new -d -s t 'rm -rf /'", Level.CRITICAL),
     ('tmux new -d -s t "$x"', Level.MEDIUM),

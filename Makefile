@@ -103,7 +103,8 @@ bench-risk: setup ## Measure the risk assessment: recall on dressed commands, al
 	@mkdir -p .build
 	@$(BIN)/python -m benchmarks.corpora.evasions --merge > .build/evasions.jsonl
 	@$(BIN)/python -m benchmarks.corpora.everyday > .build/everyday.jsonl
-	@$(BIN)/python -m benchmarks.risk_detection .build/evasions.jsonl .build/everyday.jsonl
+	@$(BIN)/python -m benchmarks.risk_detection .build/evasions.jsonl .build/everyday.jsonl \
+		benchmarks/corpora/written/*.jsonl
 	@$(BIN)/python -m benchmarks.risk_speed
 
 .PHONY: tools

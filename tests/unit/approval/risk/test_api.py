@@ -117,7 +117,7 @@ def test_an_address_that_cannot_be_read_is_unknown(url: str) -> None:
         ("GET", "https://example.com/how-to-delete-a-branch"),
         ("GET", "https://en.wikipedia.org/wiki/Payment"),
         ("GET", "http://localhost:8000/users"),
-        ("GET", "https://registry.npmjs.org/left-pad"),
+        ("GET", "https://registry.example/left-pad"),
         ("OPTIONS", "https://api.example.com/v1/users"),
     ],
 )

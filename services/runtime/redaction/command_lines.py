@@ -121,7 +121,7 @@ RULES: tuple[Rule, ...] = (
         "session-cookie",
         "Contains the cookie of a session.",
         ("cookie", "curl"),
-        r"(?i)(?:\b(?:set-)?cookies?[\"']?\s{0,3}[:=]|\bcurl\b[^\n;|&]{0,300}?[\s\x00](?:-b|--cookie)[\s\x00=])[^\n]{0,1000}",
+        r"(?i)(?:\b(?:set-)?cookies?[\"']?\s{0,3}[:=]|\bcurl\b[^\n;|&]{0,300}?[\s\x00](?:-b|--cookie)[\s\x00=])[^\n:]{0,1000}",
         r"(?i)[\w.-]{0,40}(?:sess|sid|auth|token|jwt|login|remember|identity)[\w.-]{0,30}=([^\s\x00;,\"'&]{8,1000})",
         looks_random,
     ),

@@ -14,7 +14,7 @@ from tree_sitter import Node
 from services.approval.risk import scoring
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN, STARTED
-from services.approval.risk.shell import assignments, calls, redirects, words
+from services.approval.risk.shell import assignments, calls, hazards, redirects, words
 from services.approval.risk.shell.invocation import Flow
 from services.approval.risk.shell.scope import Function, one_of
 from services.approval.risk.shell.words import NONE, Value, Word
@@ -89,7 +89,7 @@ def _sequence(walker: Walker, nodes: Sequence[Node], stdin: Flow) -> Flow:
     flow = Flow()
     last = len(nodes) - 1
     if walker.state.active and any(node.type == "&" for node in nodes):
-        _fork_bomb(walker, nodes)
+        hazards.check_fork_bomb(walker, nodes)
     for index, node in enumerate(nodes):
         if not node.is_named:
             continue
@@ -134,30 +134,18 @@ def _data(walker: Walker, node: Node, stdin: Flow) -> Flow:
     """A place that is only data, but for the substitutions and assignments in it: a test, an arithmetic command."""
     del stdin
     walker.resolver.run_inside(node)
+    hazards.check_quoted(walker, node)
     return Flow()
 
 
 def _pipeline(walker: Walker, node: Node, stdin: Flow) -> Flow:
     parts = node.named_children
-    _fork_bomb(walker, parts)
+    hazards.check_fork_bomb(walker, parts)
     flow = stdin
     for part in parts[:-1]:
         flow = _apart(walker, partial(walker.walk, part, flow))
     # The last part may run in the shell itself.
     return _perhaps(walker, lambda: walker.walk(parts[-1], flow)) if parts else Flow()
-
-
-def _fork_bomb(walker: Walker, commands: Sequence[Node]) -> None:
-    """A function that starts itself twice over, in a pipe or in the background."""
-    for function in walker.state.active:
-        own = [node for node in commands if node.type == "command" and _names(walker, node) == function.name]
-        if len(own) > 1:
-            walker.flag("resource.fork-bomb", scoring.CRITICAL, "Starts copies of itself without end.", function.name)
-
-
-def _names(walker: Walker, command: Node) -> str:
-    name = command.child_by_field_name("name")
-    return walker.resolver.raw(name) if name is not None else ""
 
 
 def _list(walker: Walker, node: Node, stdin: Flow) -> Flow:

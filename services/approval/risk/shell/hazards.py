@@ -1,9 +1,11 @@
-"""Places where bash evaluates what looks like data: subscripts, name references, prompt expansion."""
+"""Places where bash evaluates what looks like data (subscripts, name references, prompts), and functions that start themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from tree_sitter import Node
 
 from services.approval.risk import patterns, scoring
 from services.approval.risk.shell.words import Value, Word
@@ -50,3 +52,28 @@ def check_words(walker: Walker, words: Sequence[Word]) -> None:
 
 def _has_flag(words: Sequence[Word], letter: str) -> bool:
     return any(word.text[:1] == "-" and letter in word.text and word.text[1:2] != "-" for word in words[1:])
+
+
+def check_quoted(walker: Walker, test: Node) -> None:
+    """`[[ 'a[$(..)]' -eq 1 ]]`: a test evaluates what stands there in quotes."""
+    if "'" not in (text := walker.resolver.raw(test)) or "[" not in text:
+        return
+    todo = [test]
+    while todo:
+        current = todo.pop()
+        if current.type == "raw_string":
+            check_value(walker, Value(walker.resolver.raw(current)))
+        todo += current.named_children
+
+
+def check_fork_bomb(walker: Walker, commands: Sequence[Node]) -> None:
+    """A function that starts itself twice over, in a pipe or in the background."""
+    for function in walker.state.active:
+        own = [node for node in commands if node.type == "command" and _names(walker, node) == function.name]
+        if len(own) > 1:
+            walker.flag("resource.fork-bomb", scoring.CRITICAL, "Starts copies of itself without end.", function.name)
+
+
+def _names(walker: Walker, command: Node) -> str:
+    name = command.child_by_field_name("name")
+    return walker.resolver.raw(name) if name is not None else ""

@@ -59,6 +59,13 @@ class Scope:
         if known := self.functions.get(name):
             self._put(self.functions, name, _together([known, (None,)]))
 
+    def leave(self) -> None:
+        """What another shell sees: a function may have been exported or not, an alias is none there."""
+        for name, known in list(self.functions.items()):
+            self._put(self.functions, name, _together([known, (None,)]))
+        for name, values in list(self.aliases.items()):
+            self._put(self.aliases, name, _together([values, (None,)]))
+
     def alias(self, name: str, value: Value) -> None:
         self._put(self.aliases, name, (value,))
 

@@ -30,6 +30,7 @@ MAX_SCRIPT = 1 << 17  # characters of one script
 MAX_CHARACTERS = 1 << 18  # characters of all the scripts of one assessment
 MAX_COMMANDS = 4000  # commands of one assessment, nested scripts included; each takes about a tenth of a millisecond
 MAX_WORDS = 30_000  # words of one command; a wrapper's options, a rule and a file's name each look at all of them
+MAX_ALL_WORDS = 60_000  # words of all commands of one assessment, those of a command inside another again
 MAX_STEPS = 16_000  # constructs and redirections of one assessment, those of a loop's or a function's body each time it is walked
 MAX_OUTPUT = 65536  # characters of a command's output that are remembered
 
@@ -64,6 +65,7 @@ class State:
     jumps: int = 0  # times that `return`, `break` or `continue` was met
     doubts: int = 0  # wrappers whose arguments were read in two ways
     commands: int = 0
+    words: int = 0
     steps: int = 0
     nested: int = 0
     texts: int = 0
@@ -155,8 +157,9 @@ class Walker:
             if state.commands == MAX_COMMANDS + 1:
                 self.unreadable("too-many", f"More than {MAX_COMMANDS} commands.")
             return Flow(present=True)
-        if len(words) > MAX_WORDS:
-            self.unreadable("too-many", f"A command of {len(words)} words; at most {MAX_WORDS} are analysed.")
+        state.words += len(words)
+        if len(words) > MAX_WORDS or state.words > MAX_ALL_WORDS:
+            self.unreadable("too-many", f"A command of {len(words)} words, or commands of many words inside each other.")
             return Flow(present=True)
         while words and (words[0].text in ("!", "{") or _names_descriptor(words[0].text)):
             words = words[1:]  # the grammar takes a second one, and the {name} of a redirection, for a program's name

@@ -22,6 +22,15 @@ _SYNTAX = options.syntax(values="-o -O +o +O --rcfile --init-file -C --init-comm
 
 def shell(walker: Walker, call: Invocation) -> Flow | None:
     """`sh -c TEXT`, `sh FILE`, `sh < FILE`, `sh`."""
+    mark = walker.scope.mark()
+    walker.scope.leave()
+    try:
+        return _shell(walker, call)
+    finally:
+        walker.scope.take_back(mark)
+
+
+def _shell(walker: Walker, call: Invocation) -> Flow | None:
     if call.name in _WINDOWS:
         _powershell(walker, call)
         return None
@@ -172,7 +181,16 @@ def _command_file(walker: Walker, call: Invocation) -> None:
             return
 
 
+def _compgen(walker: Walker, call: Invocation) -> None:
+    """`compgen -C COMMAND` runs a command, `compgen -W WORDS` expands words, and with them what is substituted."""
+    for word in call.values("-C"):
+        walker.run_text(word)
+    for words in call.values("-W"):
+        walker.run_text(f"echo {words}")
+
+
 HANDLERS = {
+    "compgen": _compgen,
     **dict.fromkeys(SHELLS, shell),
     "eval": _eval,
     "source": _source,

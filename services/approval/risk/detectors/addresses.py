@@ -27,8 +27,8 @@ _EMBEDDED = patterns.compile(
 
 # One slash after the scheme, three, or no scheme: browsers and Node read them all as two.
 _SLASHES = patterns.compile(r"^(?i:(https?|wss?):/+|//+)")
-# What is hidden right after a port is the path: the host is known all the same.
-_PORT = patterns.compile(rf"^(\w+://[^/?#{HIDDEN}]*:\d{{1,5}}){HIDDEN}")
+# A port that is hidden, or what is hidden right after one, which is the path: the host is known all the same.
+_PORT = patterns.compile(rf"^(\w+://[^/?#]*):(\d{{0,5}}){HIDDEN}([^/?#@]*)([/?#]|$)")
 
 _IDEOGRAPHIC_DOT = "\u3002"  # a dot between labels too, by IDNA
 
@@ -76,7 +76,7 @@ def parse(url: str) -> Address | None:
     if "://" not in text and text[:5].lower() not in ("file:", "data:"):
         text = f"http://{text}"
     if HIDDEN in text:
-        text = _PORT.sub(lambda match: f"{match.group(1)}/{HIDDEN}", text)
+        text = _PORT.sub(_without_hidden_port, text)
     if not text.isprintable() or " " in text.partition("://")[2].partition("/")[0]:
         odd = odd or "characters that clients leave out"
     try:
@@ -93,6 +93,11 @@ def parse(url: str) -> Address | None:
         odd = odd or f"another spelling of {ip}"
     kind = _kind(host, ip or named)
     return Address(url, parts.scheme.lower(), host, ip or named, port, parts.path, parts.query, kind, odd, bool(parts.password))
+
+
+def _without_hidden_port(match: patterns.Match) -> str:
+    host, port, tail, end = match.groups()
+    return f"{host}:{port}/{HIDDEN}{tail}{end}" if port else f"{host}/{tail}{end}" if tail else f"{host}{end}"
 
 
 def _host(parts: SplitResult, odd: str) -> tuple[str, str]:

@@ -90,5 +90,10 @@ def test_a_hidden_tail_after_a_port_is_a_hidden_path(script: str) -> None:
     assert assess(Command(script=script)).level == Level.LOW
 
 
+@pytest.mark.parametrize("script", ['curl "http://localhost:$PORT/x"', "curl http://localhost:$PORT"])
+def test_a_hidden_port_hides_no_host(script: str) -> None:
+    assert assess(Command(script=script)).level == Level.LOW
+
+
 def test_a_hidden_tail_after_a_port_keeps_the_host() -> None:
     assert assess(Command(script="curl http://169.254.169.254:80$path")).level >= Level.HIGH

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.approval.risk import Command, Context, Factor, FileDelete, Level, StepStart, assess, modifiers, scoring
+from services.approval.risk import (
+    Command,
+    Context,
+    Factor,
+    FileDelete,
+    Level,
+    StepStart,
+    assess,
+    modifiers,
+    rules,
+    scoring,
+)
 
 PRODUCTION = Context(environment="production")
 HARMLESS = ("ls -la", "git status", "cat README.md", "kubectl get pods", "grep -rn TODO src", "pytest -q")
@@ -35,6 +48,17 @@ def test_every_number_of_the_score_is_listed_with_its_reason() -> None:
         assert weight.reason
         if "[" not in weight.name:
             assert getattr(scoring, weight.name) == weight.value
+
+
+def test_the_page_on_risk_lists_every_weight_and_every_category_of_the_rules() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "risk.md").read_text(encoding="utf-8")
+    for weight in scoring.WEIGHTS:
+        assert f"| `{weight.name}` | {weight.value} | {weight.reason} |" in page
+    for pack in rules.BUILTIN.packs:
+        for rule in pack.rules:
+            assert f"`{rule.id.partition('.')[0]}`" in page, rule.id
+    for category in [scoring.UNREADABLE, *scoring.MODIFIERS]:
+        assert f"`{category}`" in page
 
 
 @pytest.mark.parametrize(

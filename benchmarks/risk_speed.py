@@ -4,7 +4,8 @@ Prints one JSON object a line:
 
 - "library": typical commands (one in five risky) on one core, assessments a second, the best of `--rounds`
   and the median; `rss_growth_mb` is how much the process grew over all rounds after the first.
-- "rpc": the same commands through AssessActions of a real approval service, in batches, one call under way at a time.
+- "rpc": the same commands through AssessActions of a real approval service, in batches, two calls under way at a time:
+  the service has something to do while the caller reads an answer.
 - "worst": inputs made to be slow, with the seconds and the level of each.
 """
 
@@ -18,6 +19,7 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 
 import psutil
 
@@ -28,6 +30,7 @@ from motherharness import Client
 from motherharness.devstack import Stack
 from services.approval.risk import Command, assess
 
+UNDER_WAY = 2  # calls at the same time
 RISKY_SHARE = 5  # one in so many of the typical commands is a risky one
 
 WORST: dict[str, str] = {
@@ -105,10 +108,16 @@ async def rpc(stack: Stack, commands: list[str], rounds: int, batch: int) -> dic
     async with Client(stack.connection("alice"), timeout=60) as client:
         for _ in range(rounds + 1):
             started = time.perf_counter()
-            for at in range(0, len(items), batch):
-                await client.assess(items[at : at + batch])
+            waiting = iter(range(0, len(items), batch))
+            await asyncio.gather(*(ask(client, items, waiting, batch) for _ in range(UNDER_WAY)))
             rates.append(len(items) / (time.perf_counter() - started))
     return summary(rates[1:])
+
+
+async def ask(client: Client, items: list[risk_pb2.AssessItem], waiting: Iterator[int], batch: int) -> None:
+    """Ask for one batch after the other until none is left."""
+    for at in waiting:
+        await client.assess(items[at : at + batch])
 
 
 def summary(rates: list[float]) -> dict[str, object]:

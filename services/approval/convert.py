@@ -163,10 +163,9 @@ def assessment_message(assessment: risk.Assessment, approval_type: str) -> risk_
             risk_pb2.RiskFactor(
                 id=factor.id,
                 category=factor.category,
-                # Of a text that was derived, decoded for one, the assessment does not know the secrets.
-                explanation=risk.redact(factor.message),
+                explanation=factor.message,
                 weight=factor.weight,
-                excerpt=risk.redact(factor.excerpt),
+                excerpt=factor.excerpt,
                 safer_alternative=factor.safer_alternative,
                 span=risk_pb2.Span(start=factor.span.start, end=factor.span.end) if factor.span else None,
             )

@@ -65,7 +65,10 @@ def judge(
 
 def _unreadable(digest: str, why: str, policy: Policy, require_approval: bool) -> Judgement:
     factor = risk.Factor(
-        id="unreadable.action", category="unreadable", message=f"The actions could not be read: {why}", weight=0
+        id="unreadable.action",
+        category="unreadable",
+        message=risk.redact(f"The actions could not be read: {why}"),
+        weight=0,
     )
     assessment = risk.Assessment(risk.Level.UNKNOWN, 0, (factor,))
     question = Question(assessment.level, require_approval=require_approval)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,13 @@ def _alias(walker: Walker, words: Sequence[Word]) -> None:
             walker.scope.alias(name, Value(value, word.taints))
 
 
+def _hash(walker: Walker, words: Sequence[Word]) -> None:
+    """`hash -p PATH NAME`: the name starts that program from here on."""
+    if len(words) > 3 and words[1].text == "-p":
+        for word in words[3:]:
+            walker.scope.alias(word.text, Value(shlex.quote(words[2].text), words[2].taints))
+
+
 def _set(walker: Walker, words: Sequence[Word]) -> None:
     """`set -- a b`, `set a b`; options alone change no argument."""
     rest = list(words[1:])
@@ -119,6 +127,7 @@ _BUILTINS: dict[str, Callable[[Walker, Sequence[Word]], None]] = {
     **dict.fromkeys(("return", "break", "continue"), _jump),
     "unset": _unset,
     "alias": _alias,
+    "hash": _hash,
     "set": _set,
     "shift": _shift,
     "let": _let,

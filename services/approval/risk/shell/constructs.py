@@ -356,6 +356,8 @@ def command(walker: Walker, node: Node, stdin: Flow, extra: Sequence[Node]) -> F
         start, kind = child.start_byte, child.type
         if (start - position > 1 or (start > position and source[position] not in _BLANKS)) and _is_gap(source[position:start]):
             walker.unreadable("gap", "A part of a command that is not analysed.", resolver.raw(node))
+        if kind == "number" and source[child.end_byte : child.end_byte + 2] in (b"<&", b">&", b"<>"):
+            continue  # a descriptor, which the grammar takes for an argument
         glued = joins and start == position
         position = child.end_byte
         if kind == "variable_assignment":

@@ -20,6 +20,7 @@ from services.approval.risk.shell.wrappers import Inside, Wrapper, unwrap
 
 # Programs of which several versions are installed under names such as python3.11 and gcc-12.
 _VERSIONED = frozenset("python pypy perl ruby node php lua luajit tclsh wish gcc g++ clang clang++ java pip irb psql emacs gdb bash".split())
+_BY_NAME = frozenset({"busybox", "toybox", "coreutils"})  # programs that are whichever they are called
 _PRODUCTION = frozenset({"prod", "production"})
 # Options of a command line's own that say where it acts.
 _PLACES = frozenset(
@@ -56,6 +57,8 @@ def dispatch(walker: Walker, words: list[Word], stdin: Flow) -> Flow:
     """Assesses one command into the walker's factors, and says what it prints."""
     typed = words[0].text
     name = canonical(typed)
+    if (program := walker.state.files.program(typed)) and canonical(program) not in _BY_NAME:
+        name = canonical(program)
     if not typed.isascii() and (lookalikes.look_alike(typed) or _known(canonical(lookalikes.skeleton(typed)))):
         walker.flag("deception.look-alike", scoring.HIGH, "A program's name is written in letters that look like others.", typed)
     if ("*" in name or "?" in name or "[" in name) and _is_glob(name):
@@ -121,6 +124,7 @@ def _path_of_program(walker: Walker, call: Invocation) -> None:
         walker.flag("execution.temporary", scoring.MEDIUM, "Runs a program from a folder for temporary files.", call.excerpt, span=call.span)
     if text is not None:
         code.run_language(walker, code.language_of(text), text)
+    code.run_pieces(walker, path)
 
 
 def _wrapped(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], stdin: Flow) -> Flow | None:
@@ -130,7 +134,7 @@ def _wrapped(walker: Walker, name: str, wrapper: Wrapper, words: list[Word], std
     outer = invocation(walker, [words[0], *inside.consumed], stdin, name)
     outer.excerpt = excerpt_of(words)
     if name == "command" and outer.flags & {"-v", "-V"}:
-        return Flow(inside.words[0].text if inside.words else None, present=True)
+        return Flow(output.found(walker, inside.words[0].text) if inside.words else None, present=True)
     if wrapper.privilege and not (name == "sudo" and not inside.words and outer.flags & {"-k", "-K", "-V", "-v", "--version"}):
         walker.flag(
             f"privilege.{name}",
@@ -165,10 +169,8 @@ def _doubt(walker: Walker, words: list[Word], stdin: Flow) -> None:
     if walker.state.doubts > MAX_DOUBTS:
         walker.unreadable("too-many", f"More than {MAX_DOUBTS} options that may or may not take the next word.")
         return
-    before = len(walker.factors)
     if words[0].known and not options.is_option(words[0].text):
-        walker.run_words(words, stdin)
-    walker.factors[before:] = [f for f in walker.factors[before:] if f.weight >= scoring.ADDS_FROM and f.category != scoring.UNREADABLE]
+        code.effects_only(walker, lambda: walker.run_words(words, stdin))
 
 
 def _inner(walker: Walker, name: str, wrapper: Wrapper, inside: Inside, outer: Invocation, flow: Flow) -> Flow:

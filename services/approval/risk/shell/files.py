@@ -32,6 +32,8 @@ class Files:
         self._overwritten: set[str] = set()
         self._folders: set[str] = set()
         self._unpacked: set[str] = set()
+        self._programs: dict[str, str] = {}  # copies of programs
+        self._pieces: dict[str, str] = {}
         self._pipes = 0
 
     def real(self, path: str) -> str:
@@ -101,6 +103,30 @@ class Files:
                 if (path := f"{folder}/{program}") in self._taints:
                     return path
         return ""
+
+    def copy(self, source: str, path: str) -> None:
+        """Remembers which program a file is a copy of, when `source` is one."""
+        key = self._key(source)
+        program = self._programs.get(key) or (key if posixpath.dirname(key) in _PROGRAM_FOLDERS else "")
+        if program and (copied := self._key(path)):
+            self._programs[copied] = program
+
+    def program(self, typed: str) -> str:
+        """The path of the program that a command starts through a copy or a link of this script; empty when it is none of these."""
+        if not (self._programs or self._links):
+            return ""
+        path = typed if "/" in typed else self.installed(typed)
+        real = self.real(path)
+        return self._programs.get(self._key(path), real if real != path else "") if path else ""
+
+    def insert(self, path: str, text: str) -> None:
+        """Remembers a piece that was put into a file whose other content is not known."""
+        if text and len(text) <= MAX_TEXT and (key := self._key(path)):
+            self._pieces[key] = f"{self._pieces.get(key, '')}{text}\n"[-MAX_TEXT:]
+
+    def pieces(self, path: str) -> str:
+        """What was put into a file, one piece after the other."""
+        return self._pieces.get(self._key(path), "") if self._pieces else ""
 
     def temporary(self) -> str:
         """A name that no other file has, as mktemp makes one."""

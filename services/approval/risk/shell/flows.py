@@ -21,6 +21,7 @@ SENSITIVE, LOCAL, FETCHED, ENCODED, ENVIRONMENT = "sensitive", "local", "fetched
 REDIRECTED, PRINTED, ENDLESS, BUILT = "redirected", "printed", "endless", "built"
 
 MAX_NAMES = 1000  # names in one list of files that are looked at; a longer one is UNKNOWN
+STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})  # names of what comes in
 _SOCKETS = ("/dev/tcp/", "/dev/udp/")
 _ENDLESS_FILES = frozenset({"/dev/zero", "/dev/urandom", "/dev/random"})
 # Programs that pass on what they read, changed or not.

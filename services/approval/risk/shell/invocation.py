@@ -72,6 +72,9 @@ VALUE_OPTIONS: dict[str, frozenset[str]] = {
     "mkdir": frozenset("-m --mode".split()),
     "touch": frozenset("-d --date -t -r --reference".split()),
     "split": frozenset("-l -b -n -a -C --lines --bytes --number --suffix-length --filter --additional-suffix".split()),
+    "sort": frozenset("-o --output -k --key -t --field-separator -S --buffer-size -T --temporary-directory --parallel --compress-program".split()),
+    "shuf": frozenset("-o --output -n --head-count -i --input-range --random-source".split()),
+    "iconv": frozenset("-o --output -f --from-code -t --to-code".split()),
     "redis-cli": frozenset("-h -p -n -a -u -s -r -i -d -D -X -t --user --pass --cacert --cacertdir --cert --key --sni --pipe-timeout".split()),
     "curl": frozenset(
         "-X --request -H --header -d --data --data-raw --data-binary --data-urlencode --data-ascii --json -F --form -T --upload-file "

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from tree_sitter import Node, Tree
 
 from services.approval.risk import patterns
+from services.approval.risk.shell import respelling
 from services.approval.risk.syntax import Grammar, TooComplex
 
 # Signs of pipes in one text. The grammar nests every pipe in the one before; where the last has no end, its way out of the error
@@ -53,9 +54,19 @@ class Reading:
 
 
 def read(grammar: Grammar, source: bytes) -> Reading:
-    """Parses a script until every command ends where bash ends it. Raises syntax.TooComplex."""
+    """Parses a script until every command ends where bash ends it, in another spelling when it must be. Raises syntax.TooComplex."""
     if source.count(b"|") > MAX_PIPES:
         raise TooComplex
+    reading = _read(grammar, source)
+    if not reading.tree.root_node.has_error and (b"<<" not in source or not respelling.CROWDED.search(source.decode("utf-8", "surrogatepass"))):
+        return reading
+    if (other := respelling.respelled(source.decode("utf-8", "surrogatepass"))) is None:
+        return reading
+    again = _read(grammar, other.encode("utf-8", "surrogatepass"))
+    return reading if again.tree.root_node.has_error else again
+
+
+def _read(grammar: Grammar, source: bytes) -> Reading:
     shown = separated(source)
     tree = grammar.parse(shown)
     for _ in range(_MAX_READINGS - 1):
@@ -129,14 +140,15 @@ def mixed(source: bytes) -> bool:
 
 def merged(source: bytes, tree: Tree) -> bool:
     """Whether the grammar took the end of one pair of backquotes and the beginning of the next for an empty pair."""
-    if source.count(b"`") < 4 or not any(b"`" + blank in source for blank in (b" ", b"\t", b"\n", b"\\")):
+    if source.count(b"`") < 4 or not any(b"`" + blank in source for blank in (b" ", b"\t", b"\n", b"\\", b"`")):
         return False
-    todo: list[Node] = [tree.root_node]
+    todo: list[tuple[Node, bool]] = [(tree.root_node, False)]
     while todo:
-        node = todo.pop()
-        if node.type == "``" and node.end_byte - node.start_byte > 2:
+        node, inside = todo.pop()
+        if node.type == "``" and (inside or node.end_byte - node.start_byte > 2):
             return True
-        todo += node.children
+        inside = inside or (node.type == "command_substitution" and source[node.start_byte : node.start_byte + 1] == b"`")
+        todo += [(child, inside) for child in node.children]
     return False
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from services.approval.risk import patterns
 from services.approval.risk.detectors.paths import HIDDEN, STARTED
 from services.approval.risk.scoring import MEDIUM
-from services.approval.risk.shell.flows import ENCODED, ENDLESS, ENVIRONMENT, FETCHED, FETCHERS, FILTERS, LOCAL, REDIRECTED
+from services.approval.risk.shell.flows import ENCODED, ENDLESS, ENVIRONMENT, FETCHED, FETCHERS, FILTERS, LOCAL, REDIRECTED, STDIN
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.words import decoded
 
@@ -36,7 +36,7 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
     if name in FILTERS:
         return _filtered(walker, call, taints)
     if name in ("which", "type", "whereis") and len(call.positionals) == 1:
-        return Flow(call.positionals[0], taints, present=True)
+        return Flow(found(walker, call.positionals[0]) if name == "which" else call.positionals[0], taints, present=True)
     if name == "pwd":
         return Flow(".", taints, present=True)
     if (name == "jobs" and "-p" in call.flags) or (name == "docker" and _starts_container(call)):
@@ -48,6 +48,11 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
     if name in _SILENT:
         return Flow(taints=taints, present=True)
     return Flow(taints=taints | (call.stdin.taints - {REDIRECTED, ENDLESS}), present=True)
+
+
+def found(walker: Walker, program: str) -> str:
+    """Where a program is that `which` or `command -v` looks for: a path that stands for wherever the system keeps it."""
+    return f"/usr/bin/{program}" if program.isascii() and "/" not in program and not walker.resolve_defined(program) else program
 
 
 def _starts_container(call: Invocation) -> bool:
@@ -139,7 +144,7 @@ def _filtered(walker: Walker, call: Invocation, taints: frozenset[str]) -> Flow:
 def _source(walker: Walker, call: Invocation) -> Flow:
     """What a filter reads: standard input, or the one file among its operands."""
     skip = 1 if call.name in ("sed", "awk", "grep", "egrep", "fgrep", "rg", "jq", "yq") and not call.flags & {"-e", "-f"} else 0
-    files = [p for p in call.positionals[skip:] if p != "-"]
+    files = [p for p in call.positionals[skip:] if p not in STDIN]
     if call.name in ("tee", "tr") or not files:
         return call.stdin
     if call.name in ("base64", "base32", "openssl", "xxd", "gzip", "gunzip", "xz", "bzip2", "zstd", "gpg", "sed", "rev", "cat") and len(files) == 1:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
 
+_ENDS_A_WORD = frozenset(";&|()")
+
+
 def words_behind(redirect: Node) -> list[Node]:
     """The words after the target of a redirection: the grammar takes them for targets too, bash for words of the command."""
     return redirect.children_by_field_name("destination")[1:] if redirect.type == "file_redirect" else []
@@ -25,6 +28,8 @@ def given(walker: Walker, redirect: Node, stdin: Flow) -> Flow:
     if redirect.type == "heredoc_redirect":
         body = next((child for child in redirect.named_children if child.type == "heredoc_body"), None)
         start = next((child for child in redirect.named_children if child.type == "heredoc_start"), None)
+        if start is not None and not _ENDS_A_WORD.isdisjoint(walker.resolver.raw(start)):
+            walker.unreadable("line-end", "Where a here-document ends is not certain.", walker.resolver.raw(redirect))
         literal = start is not None and any(mark in walker.resolver.raw(start) for mark in "'\"\\")
         value = walker.resolver.heredoc(body, literal=literal) if body is not None else Value("")
         return Flow(value.text, value.taints, present=True)
@@ -34,7 +39,7 @@ def given(walker: Walker, redirect: Node, stdin: Flow) -> Flow:
     if _operator(redirect) not in ("<", "<>"):
         return stdin
     target = _target(walker, redirect)
-    return flows.reads(walker, target.text, target.taints)
+    return stdin if target.text in flows.STDIN and target.text != "-" else flows.reads(walker, target.text, target.taints)
 
 
 def all_taken(walker: Walker, redirects: Sequence[Node], flow: Flow) -> Flow:

@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One file that a command writes. `source`: the file whose content it gets, or empty. `text`: its content when that is known
-    in another way. `taints`: what is true of its content besides what the command reads. `shown`: whether the place counts.
+    """One file that a command writes. `source`: the file whose content it gets, "-" for standard input, or empty. `taints`: what is true of its content besides what the command reads. `shown`: whether the place counts.
     `edited`: it was changed in a way that is not followed."""
 
     path: str
     source: str = ""
-    text: str | None = None
     taints: frozenset[str] = NONE
     append: bool = False
     shown: bool = True
@@ -34,6 +32,15 @@ class Written:
 _COPIES = frozenset("cp mv install ln ditto rsync scp".split())
 _MODES = frozenset("chmod chown chgrp chattr setfacl".split())
 _FETCHED = frozenset({flows.FETCHED})
+_PRINTED = frozenset({flows.PRINTED})
+# Programs that put the lines that they read into a file: the options that name it, or else which of their operands does.
+_KEEPERS: dict[str, tuple[str, ...] | int] = {
+    "sort": ("-o", "--output"),
+    "shuf": ("-o", "--output"),
+    "iconv": ("-o", "--output"),
+    "sponge": 0,
+    "uniq": 1,
+}
 _REMOTE = patterns.compile(r"^(?:[\w.-]+@)?[\w.-]{2,}:|^\w{2,10}://")
 _OWNER_ONLY = patterns.compile(r"^0?[0-7]00$")  # rights for the owner alone: that only ever closes
 _EXTRACTS = patterns.compile(r"^-?[a-zA-Z]*x|^--extract$|^--get$")
@@ -60,8 +67,12 @@ def follow(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
             walker.add(found)
         if call.name == "ln":
             continue
-        text = files.text(each.source) if each.source else each.text
-        taints = carried | each.taints | files.taints(each.source)
+        text, taints = files.text(each.source), carried | each.taints | files.taints(each.source)
+        if each.source in flows.STDIN:
+            text = call.stdin.text
+            taints |= _PRINTED if call.stdin.present and text is None else NONE
+        elif each.source:
+            files.copy(each.source, path)
         if call.name == "mkdir":
             files.make_folder(path)
         if each.edited and files.text(path) is not None:  # a script that was put together in two steps
@@ -77,9 +88,7 @@ def _written(call: Invocation, carried: frozenset[str]) -> Iterator[Written]:
         yield from _copied(call, rest)
     elif name == "tee":
         append = bool(call.flags & {"-a", "--append"})
-        for path in rest:
-            printed = frozenset({flows.PRINTED}) if call.stdin.present and call.stdin.text is None else NONE
-            yield Written(path, text=call.stdin.text, taints=printed, append=append)
+        yield from (Written(path, "-", append=append) for path in rest)
     elif name in ("touch", "mkdir"):
         yield from (Written(path, source=path) for path in rest)
     elif name == "git":
@@ -95,15 +104,20 @@ def _written(call: Invocation, carried: frozenset[str]) -> Iterator[Written]:
     elif name in ("curl", "wget"):
         yield from _downloaded(call)
     elif name == "dd":
-        yield from (Written(arg[3:]) for arg in call.args if arg.startswith("of=") and not arg.startswith("of=/dev/"))
+        yield from _converted(call)
+    elif name in ("mkfifo", "mknod"):
+        yield from (Written(path, taints=_PRINTED) for path in (rest if name == "mkfifo" else rest[:1] if rest[1:2] == ["p"] else ()))
+    elif name in _KEEPERS:
+        yield from _kept(call, rest)
     elif name in ("tar", "zip", "7z", "rar", "unzip", "cpio"):
         yield from _archive(call, rest)
     elif name in _SUFFIXES or name == "gunzip":
         yield from _compressed(call, rest)
     elif name in _CLOUD:
         yield from _from_cloud(call, rest)
-    elif name == "split" and rest:
-        yield from (Written(f"{rest[1] if len(rest) > 1 else 'x'}{suffix}", shown=False) for suffix in ("*", "aa", "ab"))
+    elif name == "split":
+        names = (f"{rest[1] if len(rest) > 1 else 'x'}{suffix}" for suffix in ("*", "aa", "ab", "00", "01"))
+        yield from (Written(path, rest[0] if rest else "-", shown=False) for path in names)
     elif name == "xxd" and len(rest) > 1:
         yield Written(rest[1], taints=frozenset({flows.ENCODED}) if "-r" in call.flags else NONE)
     elif name in _COMPILERS:
@@ -113,10 +127,30 @@ def _written(call: Invocation, carried: frozenset[str]) -> Iterator[Written]:
         yield from (Written(path, taints=decodes, shown=False) for path in call.values(*_OUTPUT_OPTIONS) if path != "-")
 
 
+def _converted(call: Invocation) -> Iterator[Written]:
+    """`dd if=A of=B`: all of A, unless more is said."""
+    given = {key: value for key, _, value in (arg.partition("=") for arg in call.args)}
+    path = given.get("of", "")
+    if not path or path.startswith("/dev/"):
+        return
+    if given.keys() <= {"if", "of", "bs", "ibs", "obs", "status", "oflag", "iflag"}:
+        yield Written(path, given.get("if", "-"))
+    else:
+        yield Written(path, taints=_PRINTED if call.stdin.present and "if" not in given else NONE)
+
+
+def _kept(call: Invocation, rest: list[str]) -> Iterator[Written]:
+    named = _KEEPERS[call.name]
+    targets, sources = (rest[named : named + 1], rest[:named]) if isinstance(named, int) else (call.values(*named), rest)
+    yield from (Written(path, sources[0] if len(sources) == 1 else "" if sources else "-") for path in targets if path != "-")
+
+
 def _checked_out(rest: list[str]) -> list[str]:
     """The folder into which git puts a whole tree of files."""
-    if rest[:2] == ["worktree", "add"] or rest[:2] == ["submodule", "add"]:
-        return rest[2:3] if rest[0] == "worktree" else rest[3:4]
+    if rest[:2] == ["submodule", "add"]:
+        return rest[3:4]
+    if rest[:2] == ["worktree", "add"]:
+        return rest[2:3]
     if rest[:1] == ["clone"]:
         return rest[2:3]
     return rest[1:2] if rest[:1] == ["init"] else []

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.approval.risk import Command, Level, assess
+from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.shell.programs import HANDLERS
 from services.approval.risk.shell.programs.text_tools import sed_effects
 from services.approval.risk.shell.wrapper_table import WRAPPERS
@@ -254,16 +255,18 @@ def test_everyday_uses_of_these_programs_are_low(script: str) -> None:
 @pytest.mark.parametrize(
     ("script", "effects"),
     [
-        ("s/a/b/g; p; /x/d", []),
-        ("s|a|b|e", [("execute", "")]),
+        ("s/a/b/g; p; /x/d", [("text", "b")]),
+        ("s|a|b|e", [("text", "b"), ("execute", "")]),
         ("1,3e date", [("execute", "date")]),
         ("/a\\/b/w out.txt", [("write", "out.txt")]),
-        ("s/a/b/w log", [("write", "log")]),
+        ("s/a/b/w log", [("text", "b"), ("write", "log")]),
         ("y/ew/we/", []),
-        ("a\\ew x", []),
+        ("a\\ew x", [("text", "ew x")]),
+        ("1i\\\nrm x\\\ny\nd", [("text", "rm x\ny")]),
+        ("s/a/x\\/&\\n1/", [("text", f"x/{HIDDEN}\n1")]),
         ("r /etc/passwd", [("read", "/etc/passwd")]),
         ("\\,e x,p", []),
-        ("s/w x/e y/", []),
+        ("s/w x/e y/", [("text", "e y")]),
         ("# e x", []),
         ("b e", []),
     ],
@@ -274,7 +277,7 @@ def test_sed_scripts_are_read_as_sed_reads_them(script: str, effects: list[tuple
 
 @given(st.text(alphabet="sewrRWyabt/|\\{};\n 13$,!#gpI", max_size=80))
 def test_any_sed_script_is_read_to_its_end(script: str) -> None:
-    assert all(kind in ("execute", "write", "read") for kind, _ in sed_effects(script))
+    assert all(kind in ("execute", "write", "read", "text") for kind, _ in sed_effects(script))
 
 
 PROGRAMS = sorted(

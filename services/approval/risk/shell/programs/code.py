@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from services.approval.risk import languages, scoring
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 MAX_LINES = 500  # lines of one list of commands for an editor, a copying program or a scheduler
 MAX_FILLED = 1 << 16  # characters of a command after its marks ({} of find, % of xargs) are replaced
-_STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 _ADDRESS = ("http://", "https://", "ftp://", "npm:", "jsr:")
 _SHEBANGS = ("python", "node", "deno", "ruby", "perl", "php", "lua", "awk", "osascript", "tclsh")
 _SHEBANG_LANGUAGES = {"node": "javascript", "deno": "javascript", "osascript": "applescript", "tclsh": "tcl"}
@@ -99,7 +99,7 @@ def script_file(walker: Walker, call: Invocation, word: Word, language: str = "b
     """An interpreter given a file: one written or fetched by the same script is known, any other is only noted."""
     taints = word.taints | walker.file_taint(word.text)
     text = walker.file_text(word.text)
-    if word.text in _STDIN:
+    if word.text in flows.STDIN:
         fed(walker, call, language)
     elif flows.FETCHED in taints or word.text.startswith(_ADDRESS) or walker.state.files.is_unpacked(word.text):
         flag_fetched(walker, call.excerpt)
@@ -119,6 +119,20 @@ def script_file(walker: Walker, call: Invocation, word: Word, language: str = "b
         walker.flag("execution.script-file", scoring.NOTE, "Runs a script whose content is not part of this action.", call.excerpt)
     if text is not None and taints & {flows.FETCHED, flows.ENCODED}:
         run_language(walker, language, text)
+    run_pieces(walker, word.text, language)
+
+
+def run_pieces(walker: Walker, path: str, language: str = "bash") -> None:
+    """Runs what this script put into a file whose other content is not known."""
+    if pieces := walker.state.files.pieces(path):
+        effects_only(walker, lambda: run_language(walker, language, pieces))
+
+
+def effects_only(walker: Walker, run: Callable[[], object]) -> None:
+    """Keeps only what would be done, of a text that may not stand there so: not what cannot be read of it."""
+    before = len(walker.factors)
+    run()
+    walker.factors[before:] = [f for f in walker.factors[before:] if f.weight >= scoring.ADDS_FROM and f.category != scoring.UNREADABLE]
 
 
 def fed(walker: Walker, call: Invocation, language: str = "bash") -> None:
@@ -128,7 +142,7 @@ def fed(walker: Walker, call: Invocation, language: str = "bash") -> None:
         flag_fetched(walker, call.excerpt)
     elif flows.ENCODED in stdin.taints:
         flag_decoded(walker, call.excerpt)
-    elif stdin.text is None and flows.REDIRECTED in stdin.taints:
+    elif stdin.text is None and flows.REDIRECTED in stdin.taints and flows.PRINTED not in stdin.taints:
         walker.flag("execution.script-file", scoring.NOTE, "Runs a script whose content is not part of this action.", call.excerpt)
     elif stdin.text is None:
         flag_piped(walker, call)

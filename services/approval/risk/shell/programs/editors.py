@@ -54,6 +54,7 @@ def _ed(walker: Walker, call: Invocation) -> None:
         flows.writes(walker, match.group(1).strip(), Flow())
     for file in call.positionals:
         flows.writes(walker, file, Flow())
+        walker.state.files.insert(file, text)
 
 
 def _less(walker: Walker, call: Invocation) -> None:

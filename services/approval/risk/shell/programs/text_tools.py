@@ -69,7 +69,7 @@ def _awk_program(walker: Walker, call: Invocation, program: str) -> None:
         if piped_from or (piped_to and not after[:1].isalpha() and after[:1] not in ("$", '"')):
             _awk_started(walker, call, text)
         elif before.endswith(">") and "print" in before:
-            flows.writes(walker, text, Flow())
+            flows.writes(walker, text, Flow(taints=call.stdin.taints, present=True))
         elif before.endswith("<") and "getline" in before:
             flows.reads(walker, text)
     _awk_pipes(walker, call, program)
@@ -134,6 +134,7 @@ _SED = options.syntax(
     optional="-i",
     flags="-n -E -r -s -u -z -b --in-place --quiet --silent --regexp-extended --posix",
 )
+_SED_ESCAPE = patterns.compile(r"(?s)\\(.)|&")
 _SED_ADDRESS = frozenset("0123456789,$~+! \t;\n{}")
 
 
@@ -143,7 +144,9 @@ def _sed(walker: Walker, call: Invocation) -> None:
     files = options.given(found, "-f", "--file")
     if not scripts and not files and operands:
         scripts.append(operands[0].text)
+        operands = operands[1:]
     scripts += [text for file in files if (text := walker.file_text(file.text)) is not None]
+    edited = operands if any(option.name in ("-i", "--in-place") for option in found) else ()
     for script in scripts:
         for kind, value in sed_effects(script):
             if kind == "execute":
@@ -154,12 +157,15 @@ def _sed(walker: Walker, call: Invocation) -> None:
                     walker.flag("escape.sed", scoring.HIGH, "Runs the lines of a text as commands.", call.excerpt)
             elif kind == "write":
                 flows.writes(walker, value, call.stdin)
+            elif kind == "text":
+                for file in edited:
+                    walker.state.files.insert(file.text, value)
             else:
                 flows.reads(walker, value)
 
 
 def sed_effects(script: str) -> Iterator[tuple[str, str]]:
-    """What a sed script does beyond editing: ("execute", command or ""), ("write", file), ("read", file)."""
+    """What a sed script does: ("execute", command or ""), ("write", file), ("read", file), ("text", what it puts in)."""
     position, size = 0, len(script)
     while position < size:
         letter = script[position]
@@ -176,6 +182,8 @@ def sed_effects(script: str) -> Iterator[tuple[str, str]]:
             mark = script[position + 1]
             middle = _sed_part(script, position + 2, mark)
             position = _sed_part(script, middle, mark)
+            if letter == "s":
+                yield "text", _SED_ESCAPE.sub(_sed_letter, script[middle : position - 1])
             while letter == "s" and position < size and script[position] in "gpiImMe0123456789":
                 if script[position] == "e":
                     yield "execute", ""
@@ -186,10 +194,22 @@ def sed_effects(script: str) -> Iterator[tuple[str, str]]:
         elif letter in "eWwrR":
             value, position = _sed_line(script, position + 1)
             yield {"e": "execute", "w": "write", "W": "write"}.get(letter, "read"), value
-        elif letter in "aic#btT:":
+        elif letter in "aic":
+            start = position + 1
+            _, position = _sed_line(script, start)
+            while script[position - 1] == "\\" and position < size:
+                _, position = _sed_line(script, position + 1)
+            yield "text", script[start:position].replace("\\\n", "\n").strip().removeprefix("\\")
+        elif letter in "#btT:":
             _, position = _sed_line(script, position + 1)
         else:
             position += 1
+
+
+def _sed_letter(match: patterns.Match) -> str:
+    """What stands for itself in a replacement; what was found there is not known."""
+    letter = match.group(1)
+    return HIDDEN if letter is None or letter.isdigit() else "\n" if letter == "n" else str(letter)
 
 
 def _sed_part(script: str, start: int, mark: str) -> int:

@@ -63,7 +63,7 @@ def compile(pattern: str) -> Pattern:
 
 
 class _Pattern(re2._Regexp):  # type: ignore[misc]
-    """A pattern of the library whose three common questions about plain text are answered at once.
+    """A pattern of the library whose common questions about plain text are answered at once.
 
     The library's own way makes a generator and translates offsets, which takes five times as long as the search
     itself; in ASCII a byte is a character. Every other question, and every other text, goes to the library.
@@ -79,6 +79,27 @@ class _Pattern(re2._Regexp):  # type: ignore[misc]
 
     def fullmatch(self, text: str, pos: int | None = None, endpos: int | None = None) -> Match | None:
         return self._first(_WHOLE, text, pos, endpos)
+
+    def finditer(self, text: str, pos: int | None = None, endpos: int | None = None) -> Iterator[Match]:
+        if pos is not None or endpos is not None or not text.isascii():
+            return cast(Iterator[Match], self._match(_ANYWHERE, text, pos, endpos))
+        return self._all(text)
+
+    def _all(self, text: str) -> Iterator[Match]:
+        encoded, at, end = text.encode(), 0, len(text)
+        while (spans := self._regexp.Match(_ANYWHERE, encoded, at, end))[0] != _NO_SPAN:
+            yield cast(Match, re2._Match(self, text, 0, end, spans))
+            if at == end:
+                return
+            stop = spans[0][1]
+            at = stop if stop != at else at + 1
+
+    def sub(self, repl: str | Callable[[Match], str], text: str, count: int = 0) -> str:
+        if isinstance(repl, str) and not repl.isascii():
+            if "\\" in repl:  # the library reads such a template as if it were Latin-1
+                raise ValueError(f"a replacement with a backslash must be ASCII, or a function, not {repl!r}")
+            return cast(str, super().sub(lambda _: repl, text, count))
+        return cast(str, super().sub(repl, text, count))
 
     def _first(self, anchor: object, text: str, pos: int | None, endpos: int | None) -> Match | None:
         if pos is not None or endpos is not None or not text.isascii():

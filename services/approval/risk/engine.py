@@ -20,15 +20,21 @@ from services.approval.risk.actions import (
 from services.approval.risk.kinds import commands, files, requests, steps, workflows
 from services.approval.risk.model import Assessment, Context, Factor, strictest
 
+_ANYWHERE = Context()
+_NOTHING = scoring.conclude([])
+
 
 def assess(action: Action, context: Context | None = None) -> Assessment:
     """What an action would do: level, score and factors.
 
     Never raises on any input: what cannot be read is UNKNOWN. Linear in the size of the input.
     """
-    where = context or Context()
+    where = context or _ANYWHERE
     try:
-        factors = masking.masked(_factors(action, where), action)
+        factors = _factors(action, where)
+        if not factors and where.agent_rating is None:
+            return _NOTHING
+        factors = masking.masked(factors, action)
         return scoring.conclude([*factors, *modifiers.circumstances(factors, where)], where.agent_rating)
     except RecursionError:
         unread = normalise.unreadable("too-deep", "Nested deeper than is analysed.")

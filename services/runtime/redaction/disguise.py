@@ -14,14 +14,13 @@ _ALIKE = str.maketrans(
 _INVISIBLE = r"\x{ad}\x{200b}-\x{200f}\x{2060}-\x{2064}\x{feff}"
 # A shell joins what stands on both sides of empty quotes and of a line's end after a backslash.
 _BETWEEN = patterns.compile(rf"(?:\"\"|''|\\\r?\n|[{_INVISIBLE}])+")
-_SIGNS = ('""', "''", "\\\n", "\\\r\n")
 
 
 def without(text: str) -> tuple[str, Sequence[int]]:
     """The text as it is used, and where each of its characters stands in the one given."""
     whole: Sequence[int] = range(len(text))
     ascii_only = text.isascii()
-    if ascii_only and not any(sign in text for sign in _SIGNS):
+    if ascii_only and '""' not in text and "''" not in text and "\\\n" not in text and "\\\r\n" not in text:
         return text, whole
     alike = text if ascii_only else text.translate(_ALIKE)
     parts: list[str] = []

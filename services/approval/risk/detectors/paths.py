@@ -59,6 +59,8 @@ NOWHERE = Place()
 
 def place_of(context: Context) -> Place:
     """The place that a context describes."""
+    if not context.working_dir and not context.links:
+        return NOWHERE
     root = context.working_dir if context.working_dir.strip() else ""
     links = {joined(link, root): target for link, target in context.links.items()}
     return Place(normalised(root), "", links)
@@ -93,7 +95,9 @@ _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm", "/private/tmp")
 def normalised(path: str, cwd: str = "") -> str:
     """`path` without `.`, `..` and doubled slashes, backslashes turned, below `cwd` when that is given and it is relative."""
     text = joined(path, cwd)
-    return posixpath.normpath(text) if text else ""
+    if not text or ("/." not in text and "//" not in text and text[0] != "." and text[-1] != "/"):
+        return text  # nearly all of them
+    return posixpath.normpath(text)
 
 
 def joined(path: str, cwd: str = "") -> str:

@@ -22,7 +22,8 @@ def command(action: Command, context: Context) -> list[Factor]:
     if not shown.strip():
         return [normalise.unreadable("empty", "There is no command.")]
     factors = texts.plain(shown) if action.script else texts.without_spans(texts.plain(shown))
-    factors += texts.without_spans(secrets.detect(action.cwd))
+    if action.cwd:
+        factors += texts.without_spans(secrets.detect(action.cwd))
     walker = Walker(context, dispatch, action.cwd)
     for name, value in action.env.items():
         factors += texts.without_spans(secrets.detect(f"{name}={value}"))

@@ -144,6 +144,7 @@ ALIASES = {
     "pgrep": "pgrep",
 }
 
+_SIGNS = ("-", "+")  # what options begin with
 _DRY = ("--dry-run", "--dryrun", "--what-if", "--whatif", "--simulate", "--just-print", "-dry-run")
 _WET = ("--no-dry", "--no-n")  # `--no-n` is rsync's, whose short options have long opposites
 # Programs that honour a dry run. `-n` means that only to some of them.
@@ -185,9 +186,10 @@ class Invocation:
     cwd: str = ""
     privileged: bool = False
 
-    @property
+    @_once
     def taints(self) -> frozenset[str]:
-        return NONE.union(*(word.taints for word in self.words)) if self.words else NONE
+        """Where the words came from."""
+        return NONE.union(*found) if (found := [word.taints for word in self.words if word.taints]) else NONE
 
     @_once
     def flags(self) -> frozenset[str]:
@@ -250,6 +252,8 @@ class Invocation:
         taking = VALUE_OPTIONS.get(self.name, NONE)
         found: list[str] = []
         for index, arg in enumerate(self.args):
+            if arg[:1] not in _SIGNS and arg not in options:
+                continue
             for option in options:
                 if arg == option:
                     if index + 1 < len(self.args):

@@ -25,7 +25,7 @@ def add_factors(walker: Walker, text: str, *, read: bool) -> bool:
 
     A text that the shell can `read` is one to it, but for a SELECT of a function: that defines a function no script has.
     """
-    if len(text) > 10_000 or "\n" in text.strip() or (read and not _FUNCTION.match(text)) or not _STATEMENT.match(text):
+    if len(text) > 10_000 or "\n" in text.strip() or (read and ("(" not in text or not _FUNCTION.match(text))) or not _STATEMENT.match(text):
         return False
     walker.add(*sql.assess(text))
     return True

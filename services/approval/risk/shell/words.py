@@ -27,7 +27,7 @@ _SEQUENCE = patterns.compile(r"^(-?\d{1,6}|[a-zA-Z])\.\.(-?\d{1,6}|[a-zA-Z])(?:\
 NONE: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # never changed, and yet not frozen: several are made for every command, and that takes five times as long
 class Word:
     """One word as the program gets it. HIDDEN stands for what is not known; `taints` tell where parts came from.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import lru_cache
 
 from services.approval.risk.actions import Action
 from services.approval.risk.model import Factor
@@ -18,12 +19,23 @@ def masked(factors: Sequence[Factor], action: Action) -> list[Factor]:
     if not factors:
         return []
     # Also a secret that is not surely one, and so has no factor of its own, is not quoted.
-    values = {text[secret.start : secret.end] for text in _texts(action) for secret in find(text)}
-    if not values and not find("\n".join(quoted for factor in factors for quoted in (factor.message, factor.excerpt))):
+    texts = set(_texts(action))
+    values = {text[secret.start : secret.end] for text in texts for secret in find(text)}
+    if (
+        not values
+        and not any(find(factor.excerpt) for factor in factors if factor.excerpt not in texts)
+        and not any(_tells(f.message) for f in factors)
+    ):
         return list(factors)
     # The longest first, for one may be a part of another.
     ordered = sorted(values, key=lambda value: (-len(value), value))
     return [_without(factor, ordered) for factor in factors]
+
+
+@lru_cache(maxsize=512)
+def _tells(message: str) -> bool:
+    """Whether a message has a secret in it. Nearly all are fixed texts."""
+    return bool(find(message))
 
 
 def _without(factor: Factor, values: Iterable[str]) -> Factor:
@@ -49,6 +61,8 @@ def _texts(action: Action) -> Iterator[str]:
     todo: list[object] = [getattr(action, field.name) for field in fields(action)]
     while todo:
         value = todo.pop()
+        if not value:
+            continue
         if isinstance(value, str):
             yield value
         elif isinstance(value, bytes | bytearray):

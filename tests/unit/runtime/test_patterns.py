@@ -27,8 +27,15 @@ def test_a_match_is_that_of_the_library(pattern: str, text: str, pos: int | None
             assert one.lastgroup == other.lastgroup
     assert [m.span() for m in ours.finditer(text)] == [m.span() for m in theirs.finditer(text)]
     assert ours.sub("_", text) == theirs.sub("_", text)
+    assert ours.sub("é", text) == theirs.sub(lambda _: "é", text)
 
 
 def test_a_bad_pattern_says_why() -> None:
     with pytest.raises(patterns.PatternError, match="look"):
         patterns.compile("(?=look)a")
+
+
+def test_a_template_that_the_library_would_garble_is_refused() -> None:
+    assert patterns.compile("(b)").sub(r"<\1>", "abc") == "a<b>c"
+    with pytest.raises(ValueError, match="function"):
+        patterns.compile("(b)").sub(r"«\1»", "abc")

@@ -1,9 +1,10 @@
 """What commands do. A rule that can be said as data is in a pack (`packs/*.yaml`, one file a family, see docs/risk-rules.md);
-what follows data between commands, or judges a target by where it is, is a function in `CHECKS`.
+what follows data between commands, or judges a target by where it is, is a function in `CHECKS` or `CHECKS_OF`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,17 @@ def _builtin() -> RuleBook:
 BUILTIN = _builtin()
 """The rules that come with the package. Their examples are checked by the tests, and when the service starts."""
 
-CHECKS = (destruction.check, containers.check, network.check, escapes.check)
+Check = Callable[["Walker", Invocation, frozenset[str]], None]
+
+# Checks that look at more than one command's own words: those of some programs, and those of every program.
+CHECKS: tuple[Check, ...] = (network.check, escapes.check)
+CHECKS_OF: Mapping[str, tuple[Check, ...]] = {
+    **dict.fromkeys(destruction.PROGRAMS, (destruction.check, *CHECKS)),
+    **dict.fromkeys(containers.PROGRAMS, (containers.check, *CHECKS)),
+}
 
 
 def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
-    """Runs every check that looks at more than one command's own words; `read` are the taints of the files it reads."""
-    for each in CHECKS:
+    """Runs the checks that apply to a command; `read` are the taints of the files it reads."""
+    for each in CHECKS_OF.get(call.name, CHECKS):
         each(walker, call, read)

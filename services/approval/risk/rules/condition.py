@@ -282,9 +282,15 @@ def _options(spec: object, key: str) -> tuple[str, ...]:
     return words
 
 
+_ANCHORS = ("^", "$", "\\A", "\\z")  # signs of a pattern that may depend on where a word begins or ends
+
+
 def _arg(_: Compiler, spec: object) -> Predicate:
     test = _word_test(spec, "arg")
-    return lambda call: any(test(arg) for arg in call.args)
+    if not isinstance(spec, str) or any(anchor in spec for anchor in _ANCHORS):
+        return lambda call: any(test(arg) for arg in call.args)
+    # What is in an argument is in all of them together: one search instead of many where it is in none.
+    return lambda call: test(call.joined) and any(test(arg) for arg in call.args)
 
 
 def _positional(_: Compiler, spec: object) -> Predicate:

@@ -17,13 +17,14 @@ _OUT_OF_CONTAINER = patterns.compile(
 )
 # Folders of a host that hold its settings, its programs, its devices or everybody's files.
 _HOST_FOLDERS = frozenset("/ /etc /root /proc /sys /dev /boot /var/run /run /home /usr /var/lib".split())
+PROGRAMS = frozenset("docker lxc kubectl".split())
 
 
 def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
-    """Folders of the host that are given to a container."""
-    if call.name == "kubectl" and call.positionals[:1] in (("apply",), ("create",), ("replace",)):
-        _manifests(walker, call)
-    if call.name not in ("docker", "lxc"):
+    """Folders of the host that are given to a container, by one of `PROGRAMS`."""
+    if call.name == "kubectl":
+        if call.positionals[:1] in (("apply",), ("create",), ("replace",)):
+            _manifests(walker, call)
         return
     for value in call.values("-v", "--volume", "--mount"):
         source = _source(value)

@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = patterns.compile(r"^[\w.@-]+:")  # "host:path": not a file of this machine
 _OPTION = patterns.compile(r"^-{1,2}\w")
+PROGRAMS = frozenset("rm rmdir dd rename prename".split())
 
 
 def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
-    """Removal by target, and raw copies by device."""
+    """Removal by target, and raw copies by device, of one of `PROGRAMS`."""
     if call.name == "rm":
         _rm(walker, call)
     elif call.name == "rmdir":
         _rmdir(walker, call)
     elif call.name == "dd":
         _dd(walker, call)
-    elif call.name in ("rename", "prename") and call.flags.isdisjoint(("-n", "--no-act", "--nono")):
+    elif call.flags.isdisjoint(("-n", "--no-act", "--nono")):
         for target in call.positionals[1:]:
             _write(walker, target)
 

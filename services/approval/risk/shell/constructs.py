@@ -389,7 +389,7 @@ def command(walker: Walker, node: Node, stdin: Flow, extra: Sequence[Node]) -> F
         for child in assigned:
             assignments.assign(walker, child)
         return redirects.all_taken(walker, redirected, Flow())
-    if walker.span(node) is not None:
+    if walker.is_shown:
         first = given[0]
         given[0] = Word(first.text, first.taints, node.start_byte, node.end_byte, first.options)
     else:

@@ -144,7 +144,6 @@ ALIASES = {
     "pgrep": "pgrep",
 }
 
-_SIGNS = ("-", "+")  # what options begin with
 _DRY = ("--dry-run", "--dryrun", "--what-if", "--whatif", "--simulate", "--just-print", "-dry-run")
 _WET = ("--no-dry", "--no-n")  # `--no-n` is rsync's, whose short options have long opposites
 # Programs that honour a dry run. `-n` means that only to some of them.
@@ -252,7 +251,7 @@ class Invocation:
         taking = VALUE_OPTIONS.get(self.name, NONE)
         found: list[str] = []
         for index, arg in enumerate(self.args):
-            if arg[:1] not in _SIGNS and arg not in options:
+            if not arg.startswith(options) and not (taking and arg[:1] == "-"):  # joined ones stand further on: `-so`
                 continue
             for option in options:
                 if arg == option:

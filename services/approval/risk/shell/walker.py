@@ -245,9 +245,14 @@ class Walker:
             self.unreadable("too-many", f"More than {MAX_STEPS} constructs.")
         return state.steps <= MAX_STEPS and state.commands <= MAX_COMMANDS
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether what is walked is the text that was given, the one that spans refer to."""
+        return self.resolver.source is self._shown and bool(self._shown)
+
     def span(self, node: Node) -> Span | None:
         """Where a node stands in the text that was given, None for another text."""
-        return Span(node.start_byte, node.end_byte) if self._shown and self.resolver.source is self._shown else None
+        return Span(node.start_byte, node.end_byte) if self.is_shown else None
 
     def _plain(self, text: str) -> list[Word] | None:
         """The words of a script that is one command of plain words; None when it is not."""
@@ -255,7 +260,7 @@ class Walker:
         if not parts or parts[0] in _KEYWORDS or "=" in parts[0]:
             return None
         words = [Word(part) for part in parts]
-        if self._shown and self.resolver.source is self._shown:
+        if self.is_shown:
             start = len(text) - len(text.lstrip())
             words[0] = Word(parts[0], NONE, start, len(text.rstrip()))
         return words

@@ -20,6 +20,8 @@ _OPTIONS = frozenset(
 
 def enter(walker: Walker, call: Invocation) -> None:
     """Assesses the command lines that a program's options name."""
+    if "--" not in call.joined:
+        return
     for index, arg in enumerate(call.args):
         if arg[:2] != "--":
             continue

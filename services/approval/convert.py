@@ -75,11 +75,12 @@ def action_of(action: action_pb2.Action, context: risk.Context) -> risk.Action:
     match action.WhichOneof("kind"):
         case "command":
             command = action.command
+            argv, env = command.argv, command.env  # to copy what is empty takes longer than to ask
             return risk.Command(
-                argv=tuple(command.argv),
+                argv=tuple(argv) if argv else (),
                 script=command.script,
                 cwd=command.working_directory,
-                env=dict(command.env),
+                env=dict(env) if env else {},
             )
         case "file_write":
             return risk.FileWrite(action.file_write.path, text_or_bytes(action.file_write.content))
@@ -153,25 +154,23 @@ def level_number(level: risk.Level) -> risk_pb2.RiskLevel.ValueType:
     return _LEVELS[level]
 
 
-def assessment_message(assessment: risk.Assessment, approval_type: str) -> risk_pb2.Assessment:
-    """An assessment as the contract has it."""
-    return risk_pb2.Assessment(
-        level=_LEVELS[assessment.level],
-        score=assessment.score,
-        approval_type=type_number(approval_type),
-        factors=[
-            risk_pb2.RiskFactor(
-                id=factor.id,
-                category=factor.category,
-                explanation=factor.message,
-                weight=factor.weight,
-                excerpt=factor.excerpt,
-                safer_alternative=factor.safer_alternative,
-                span=risk_pb2.Span(start=factor.span.start, end=factor.span.end) if factor.span else None,
-            )
-            for factor in assessment.factors
-        ],
-    )
+def put_assessment(message: risk_pb2.Assessment, assessment: risk.Assessment, approval_type: str) -> None:
+    """Writes an assessment into an empty message of the contract, wherever that is."""
+    message.level = _LEVELS[assessment.level]
+    message.score = assessment.score
+    message.approval_type = type_number(approval_type)
+    for factor in assessment.factors:
+        added = message.factors.add(
+            id=factor.id,
+            category=factor.category,
+            explanation=factor.message,
+            weight=factor.weight,
+            excerpt=factor.excerpt,
+            safer_alternative=factor.safer_alternative,
+        )
+        if factor.span:
+            added.span.SetInParent()  # also the empty one at the beginning
+            added.span.start, added.span.end = factor.span.start, factor.span.end
 
 
 def policy_of(message: policy_pb2.Policy) -> Policy:

@@ -282,19 +282,18 @@ def _busy(approval_id: str) -> Aborted:
 def _take(item: approval_pb2.ApprovalItem, judgement: Judgement) -> _Taken:
     """What is stored of an item. Secrets are masked: the digest is of the original, and only its worker needs that."""
     actions = [redacted(action) for action in item.actions]
-    assessment = judgement.assessment_message()
-    if any(shown != action for shown, action in zip(actions, item.actions, strict=True)):
-        # The places are those of the original, which nobody sees.
-        for factor in assessment.factors:
-            factor.ClearField("span")
     body = approval_pb2.Approval(
         actions=actions,
         context=redacted(item.context),
-        assessment=assessment,
         preview=convert.preview_message(item.actions),
         reason=redact(item.reason),
         policy_reason=judgement.verdict.reason,
     )
+    judgement.put_assessment(body.assessment)
+    if any(shown != action for shown, action in zip(actions, item.actions, strict=True)):
+        # The places are those of the original, which nobody sees.
+        for factor in body.assessment.factors:
+            factor.ClearField("span")
     return _Taken(item, judgement, secrets.token_urlsafe(_GRANT_BYTES), body.SerializeToString())
 
 

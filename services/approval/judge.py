@@ -35,9 +35,9 @@ class Judgement:
     verdict: Verdict
     digest: str
 
-    def assessment_message(self) -> risk_pb2.Assessment:
-        """The assessment as the contract has it."""
-        return convert.assessment_message(self.assessment, self.approval_type)
+    def put_assessment(self, message: risk_pb2.Assessment) -> None:
+        """Writes the assessment into an empty message of the contract."""
+        convert.put_assessment(message, self.assessment, self.approval_type)
 
 
 def judge(

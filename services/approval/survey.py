@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from services.approval import risk
 from services.approval.policy import API_CALL, CODE_EXECUTION, FILE_WRITE, GIT_PUSH, WORKFLOW_CREATION
@@ -52,10 +52,10 @@ def _only_looks(command: risk.Command) -> bool:
     """Whether a command surely only reads or lists: one known program, no shell syntax, no environment of its own."""
     if command.env:
         return False
-    words: Sequence[str] = command.argv
     if command.script:
-        words = command.script.split() if _PLAIN.fullmatch(command.script.strip()) else ()
-    return bool(words) and words[0] in _LOOKERS
+        script = command.script.strip()
+        return script.partition(" ")[0] in _LOOKERS and _PLAIN.fullmatch(script) is not None
+    return bool(command.argv) and command.argv[0] in _LOOKERS
 
 
 def unread_in(actions: Iterable[risk.Action]) -> tuple[str, ...]:

@@ -37,19 +37,22 @@ class RiskServicer(risk_pb2_grpc.RiskServiceServicer):
 
         def judge_all() -> risk_pb2.AssessActionsResponse:
             response = risk_pb2.AssessActionsResponse()
+            elsewhere = convert.context_of(risk_pb2.ActionContext(), self._environment, self._rules)
             for item, environment, policy in zip(request.items, assessed_in, decided_in, strict=True):
                 judged = judge(
                     item.actions,
-                    convert.context_of(item.context, environment, self._rules),
+                    convert.context_of(item.context, environment, self._rules)
+                    if item.HasField("context")
+                    else elsewhere,
                     policies[policy],
                     require_approval=item.require_approval,
                 )
-                response.items.add(
-                    assessment=judged.assessment_message(),
+                answer = response.items.add(
                     outcome=risk_pb2.PolicyOutcome.ValueType(int(judged.verdict.outcome)),
                     policy_reason=judged.verdict.reason,
                     digest=judged.digest,
                 )
+                judged.put_assessment(answer.assessment)
             return response
 
         return await asyncio.to_thread(judge_all) if request.ByteSize() > _BIG_BYTES else judge_all()

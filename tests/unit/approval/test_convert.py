@@ -112,7 +112,9 @@ def test_where_an_action_happens_reaches_the_assessment() -> None:
 
 def test_a_factor_says_where_it_was_found() -> None:
     factors = (risk.Factor("a.b", "a", "why", 1, span=risk.Span(0, 4)), risk.Factor("a.c", "a", "why", 1))
-    placed, derived = convert.assessment_message(risk.Assessment(risk.Level.LOW, 0, factors), "").factors
+    message = risk_pb2.Assessment()
+    convert.put_assessment(message, risk.Assessment(risk.Level.LOW, 0, factors), "")
+    placed, derived = message.factors
     assert (placed.span.start, placed.span.end, placed.HasField("span")) == (0, 4, True)
     assert not derived.HasField("span")
 

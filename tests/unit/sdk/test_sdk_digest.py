@@ -7,7 +7,9 @@ from harness.common.v1.action_pb2 import (
     Action,
     ApiCallAction,
     CommandAction,
+    FileDeleteAction,
     FileWriteAction,
+    GitPushAction,
     StepStartAction,
 )
 from motherharness.digest import digest
@@ -32,12 +34,16 @@ def start(inputs: dict[str, object]) -> StepStartAction:
 actions = st.one_of(
     st.builds(CommandAction, script=texts, working_directory=texts, env=st.dictionaries(texts, texts, max_size=3)),
     st.builds(CommandAction, argv=st.lists(texts, max_size=4), timeout_seconds=st.integers(0, 86400)),
+    st.builds(FileDeleteAction, path=texts, recursive=st.booleans()),
+    st.builds(GitPushAction, remote=texts, refspecs=st.lists(texts, max_size=3), force=st.booleans()),
     st.builds(FileWriteAction, path=texts, content=st.binary(max_size=40), mode=st.integers(0, 4095)),
     st.builds(ApiCallAction, method=texts, url=texts, headers=st.dictionaries(texts, texts), body=st.binary()),
     st.builds(start, st.dictionaries(texts, values, max_size=3)),
 )
 FIELD = {
     CommandAction: "command",
+    FileDeleteAction: "file_delete",
+    GitPushAction: "git_push",
     FileWriteAction: "file_write",
     ApiCallAction: "api_call",
     StepStartAction: "step_start",

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterable, Sequence
 
 from services.approval.risk.detectors.paths import HIDDEN
-from services.approval.risk.languages.python import names, results
+from services.approval.risk.languages.python import names, processes, results
 from services.approval.risk.languages.python.calls import Call
 from services.approval.risk.languages.python.effects import Effects
 from services.approval.risk.languages.python.scopes import Bound, Class, Definition, Function, Loop, Progress, Scope
@@ -17,17 +17,23 @@ from services.approval.risk.languages.python.values import (
     UNKNOWN,
     Value,
     const,
+    element,
     join,
     join_all,
     mapping,
     named,
     sequence,
     tainted,
+    text_of,
 )
 
 ENVIRON = frozenset({"environ"})
 TEMPORARY = named("pathlib.Path()", frozenset({"temp"}), (f"/tmp/{HIDDEN}",))
 _FIXTURES = frozenset("tmp_path tmpdir tmp_dir temp_dir".split())  # parameters that a test's framework fills with a folder of its own
+# Functions that make a function that gets a member or an item: what that is called here; empty for a call of what was made.
+_GETTERS = {
+    f"operator.{name}{made}": "" if made else f"operator.{name}()" for name in ("methodcaller", "attrgetter", "itemgetter") for made in ("", "()")
+}
 MAX_WITHIN = 3  # functions inside functions that are read where they are called
 
 
@@ -45,6 +51,7 @@ class Caller:
         self._loops: list[Loop] = []
         self._unrolled = 0
         self._within = 0  # functions whose bodies are read in place of a call
+        self._postponed = False  # whether annotations are never evaluated
         self._options: dict[str, Value] = {}  # options of the command line, with their defaults
         self._expressions: dict[type[ast.AST], Callable[[ast.AST, Scope], Value]] = {}
         self._statements: dict[type[ast.AST], Callable[[ast.AST, Scope], None]] = {}
@@ -58,6 +65,8 @@ class Caller:
     def attribute(self, owner: Value, attr: str) -> Value:
         """A member of a value, by name."""
         found: list[Value] = []
+        if attr == "__call__" and not any(isinstance(each, Class) for each in owner.objects):
+            return owner
         self._progress.spend(len(owner.names) + 8 * len(owner.objects))  # a class is looked up in all of its bases
         for each in owner.objects:
             if isinstance(each, Class):
@@ -73,6 +82,8 @@ class Caller:
                 known = Value(default.consts, True, (), default.taints, default.items, size=default.size)
             if known is not None:
                 found.append(known)
+            elif attr == "__self__" and "()" not in name and "." in name:  # of a function, its module
+                found.append(Value(names=(name.rpartition(".")[0],)))
             elif name in ("", "builtins"):
                 found.append(self._global_name(attr))
             elif len(name) < MAX_NAME:
@@ -83,6 +94,8 @@ class Caller:
 
     def _method_of(self, owner: Class, member: Value) -> Value:
         functions = [o for o in member.objects if isinstance(o, Function) and o.owner is not None and not o.static]
+        if functions and functions[0].computed:
+            return functions[0].returns if functions[0].returns is not NOTHING else UNKNOWN
         return self._bind(functions[0], member, (Value(objects=(owner,)),), {}) if functions else member
 
     def _member(self, owner: Value, key: Value, node: ast.AST) -> Value:
@@ -156,6 +169,8 @@ class Caller:
                 for name, value in keywords.items():
                     target.scope.bind(name, value)
             extra = [self._call_name(n, NOTHING, args, keywords, node, scope) for base in target.bases for n in base.names]
+            if (called := target.find("__call__")) is not None:  # a class and what is made of it are told apart by nothing here
+                extra.append(self.call(self._method_of(target, called), NOTHING, args, keywords, node, scope))
             return Value(objects=(target,), taints=NONE.union(*(e.taints for e in extra)) if extra else NONE)
         return UNKNOWN
 
@@ -195,7 +210,8 @@ class Caller:
         arguments = function.node.args
         if len(args) > len(positional) and arguments.vararg:
             rest = args[len(positional) :]
-            bind(arguments.vararg.arg, Value(hidden=True, taints=NONE.union(*(a.taints for a in rest)), items=(Value(hidden=True),), size=2))
+            called = Value(hidden=True, names=join_all(rest).names, objects=join_all(rest).objects)
+            bind(arguments.vararg.arg, Value(hidden=True, taints=NONE.union(*(a.taints for a in rest)), items=(called,), size=2))
         for name, value in keywords.items():
             if name in function.scope.parameters:
                 bind(name, _given(value))
@@ -206,6 +222,14 @@ class Caller:
         name = names.canonical(name)
         if name in results.HIGHER or name.endswith(results.HIGHER_METHODS):
             return self._higher(name, receiver, args, keywords, node, scope)
+        if name in ("sh.Command", "plumbum.local.get"):
+            return self._bind(node, Value(names=(processes.WORDS_RUN,)), tuple(args), keywords)
+        if name in _GETTERS:
+            return self._got(name, args, keywords, node, scope)
+        if name == "type" and len(args) == 3:
+            return self._made_class(args, node, scope)
+        if name == "inspect.getattr_static":
+            name = "getattr"
         if name in ("getattr", "object.__getattribute__") or name.endswith((".__getattribute__", ".__getattr__")):
             owner, key = (args[0], args[1]) if name == "getattr" and len(args) > 1 else (receiver, args[0] if args else UNKNOWN)
             return self._member(owner, key, node)
@@ -213,21 +237,70 @@ class Caller:
             for text in args[1].texts():
                 for each in args[0].names:
                     self._effects.attribute_set(f"{each}.{text}", args[2], node)
+                    self._named_anew(each, text, args[2])
                 for made in args[0].objects:
                     if isinstance(made, Class):
                         made.scope.bind(text, args[2])
             return NOTHING
         call = Call(name, names.plain(name), receiver, args, keywords, node, tuple(self._loops))
         told = self._effects.apply(call)
-        for index, given in enumerate(args):
-            if given.names and self._effects.hands_over(name):
-                for dangerous in filter(self._effects.dangerous, given.names):
-                    self._call_name(dangerous, NOTHING, args[index + 1 :], {}, node, scope)
+        if (args or keywords) and self._effects.hands_over(name):
+            self._hand_over(call, node, scope)
         if told is not None:
             return told
         if name in results.IMPORTERS and args and args[0].consts:
             return join_all(self._global_name(text.replace(":", ".")) for text in args[0].texts())
         return results.result(call)
+
+    def _hand_over(self, call: Call, node: ast.AST, scope: Scope) -> None:
+        """What a function that is not known may do with the functions that it is given: call them, or keep them."""
+        args = call.args
+        for index, given in enumerate(args if call.name not in results.HARMLESS else ()):
+            self._effects.escaped(given, node, inside=True)
+            for dangerous in filter(self._effects.dangerous, given.names):
+                rest = args[index + 1 :]
+                self._call_name(dangerous, NOTHING, list(rest), {}, node, scope)
+                if rest and rest[0].items is not None:
+                    self._call_name(dangerous, NOTHING, [element(rest[0])], {}, node, scope)
+        for given in call.keywords.values():
+            self._effects.escaped(given, node)
+            for dangerous in filter(self._effects.dangerous, given.names):
+                data = [element(each) if each.items is not None else each for each in (*args, call.receiver) if each is not NOTHING]
+                self._call_name(dangerous, NOTHING, [join_all(data)] if data else [], {}, node, scope)
+
+    def _got(self, name: str, args: list[Value], keywords: dict[str, Value], node: ast.AST, scope: Scope) -> Value:
+        """`operator.methodcaller` and its relatives, which make a function (whose name ends in brackets), and calls of that."""
+        made, kept = _GETTERS[name], args[:-1]
+        if made:
+            return self._bind(node, Value(names=(made,)), tuple(args), keywords)
+        if not kept:
+            return UNKNOWN
+        if name == "operator.itemgetter()":
+            return join_all(results.item(args[-1], key) for key in kept)
+        found = [NOTHING]
+        for text in (t for each in kept[: 1 if name == "operator.methodcaller()" else None] for t in each.texts()):
+            value = args[-1]
+            for attr in text.split(".")[:8]:
+                value = self.attribute(value, attr)
+            found.append(value if name == "operator.attrgetter()" else self.call(value, args[-1], kept[1:], keywords, node, scope))
+        return join_all(found)
+
+    def _made_class(self, args: Sequence[Value], node: ast.AST, scope: Scope) -> Value:
+        """A class that `type` makes of a name, its bases and its members."""
+        made = self._classes.get(node)
+        if made is None:
+            made = self._classes[node] = Class(args[0].text(), Scope(self._progress, scope))
+        made.bases = args[1].items or ()
+        for key, value in args[2].entries or ():
+            made.scope.bind(text_of(key), value)
+        return Value(objects=(made,))
+
+    def _named_anew(self, owner: str, name: str, value: Value) -> bool:
+        """Gives the module a name, when that is what setting a member of `owner` does."""
+        if owner in ("", "__main__"):
+            self._module.bind(name, value)
+            return True
+        return False
 
     def _higher(self, name: str, receiver: Value, args: list[Value], keywords: dict[str, Value], node: ast.AST, scope: Scope) -> Value:
         """Functions that call a function that they are given."""
@@ -235,8 +308,6 @@ class Caller:
         many = name not in results.ONCE
         if name in ("functools.partial", "functools.partialmethod", "partial"):
             return self._bind(node, target, tuple(given), keywords)
-        if name in ("operator.methodcaller", "operator.attrgetter"):
-            return Value(names=(f"{name}({args[0].text() if args else ''})",))
         if many:
             self._loops.append(Loop(False, False, 0))
         self._effects.handed(name, target, Call(name, names.plain(name), receiver, args, keywords, node, tuple(self._loops)))

@@ -10,9 +10,9 @@ from services.approval.risk.detectors import paths, secrets
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.languages.python import files, names, network, processes, results, system
 from services.approval.risk.languages.python.calls import Call
-from services.approval.risk.languages.python.scopes import Loop
+from services.approval.risk.languages.python.scopes import Function, Loop
 from services.approval.risk.languages.python.tables import CALLS, LEAVING, METHODS, PACKAGES, VERBS, Row
-from services.approval.risk.languages.python.values import NONE, NOTHING, Value, text_of
+from services.approval.risk.languages.python.values import NONE, NOTHING, Value, parts, text_of
 from services.approval.risk.model import Factor
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, SERIOUS
 
@@ -28,7 +28,8 @@ DANGEROUS = frozenset(
     {*(n for n, h in HANDLERS.items() if h in (processes.started, processes.evaluated, files.removed, processes.loaded) and not n.startswith("?"))}
 )
 _HANDED_SAFELY = frozenset(
-    "isinstance issubclass hasattr print type id repr unittest.mock.patch.object mock.patch.object monkeypatch.setattr unittest.mock.create_autospec unittest.mock.Mock unittest.mock.MagicMock inspect.signature inspect.getsource help dir vars".split()
+    "isinstance issubclass hasattr print type id repr unittest.mock.patch.object mock.patch.object monkeypatch.setattr unittest.mock.create_autospec unittest.mock.Mock unittest.mock.MagicMock inspect.signature inspect.getsource help dir vars "
+    "functools.wraps functools.update_wrapper callable len bool str repr typing.cast cast inspect.iscoroutinefunction inspect.isfunction inspect.getdoc inspect.getfile inspect.isclass".split()
 )
 _ORM_DELETES = tuple(
     ".objects.delete .objects.all.delete .objects.filter.delete .objects.exclude.delete .objects.all.update .query.delete .query.filter.delete .query.filter_by.delete".split()
@@ -245,7 +246,12 @@ class Effects:
         plain = call.plain
         system.told(self, call)
         free = plain.startswith("?") or plain.partition(".")[0] not in self.imports
-        handler = HANDLERS.get(plain) or system.below(call) or (HANDLERS.get(f"?.{call.attr}") if free and "." in plain else None)
+        handler = (
+            HANDLERS.get(plain)
+            or (processes.named_program if processes.names_program(plain) else None)
+            or system.below(call)
+            or (HANDLERS.get(f"?.{call.attr}") if free and "." in plain else None)
+        )
         if handler is not None and (value := handler(self, call)) is not None:
             return value
         row = CALLS.get(plain) or self._of_client(call, free)
@@ -366,7 +372,7 @@ class Effects:
                 call.args,
                 call.keywords,
                 call.node,
-                call.loops[:-1] if name not in ("_thread.start_new_thread",) else call.loops,
+                call.loops,
             )
             self.burdened(own, "process" if "rocess" in name else "thread")
         if name == "signal.signal" and any("SIG_IGN" in n for n in target.names):
@@ -388,7 +394,26 @@ class Effects:
     @staticmethod
     def hands_over(name: str) -> bool:
         """Whether a function of this name may call a function that it is given."""
-        return name not in _HANDED_SAFELY and not name.endswith((".patch.object", ".setattr", ".assert_called_with", ".assert_called_once_with"))
+        last = name.rpartition(".")[2]
+        if last.startswith("assert"):
+            return last.startswith(("assertRaises", "assertWarns", "assertLogs"))
+        return name not in _HANDED_SAFELY and not name.endswith((".patch.object", ".setattr", ".patch", ".spy")) and last not in _SPEAKERS
+
+    def escaped(self, value: Value, node: ast.AST, *, inside: bool = False) -> None:
+        """A value goes to where it is not followed: a dangerous function in it, or one that gives it, may be called there.
+
+        `inside`: only what is in the value; that it is one itself was judged as a call.
+        """
+        if not self.reporting:
+            return
+        for each in (value, *parts(value)):
+            own = () if inside and each is value else each.names
+            results_of = [function.returns for function in each.objects if isinstance(function, Function)]
+            given = (name for result in results_of for part in (result, *parts(result)) for name in part.names)
+            found = next(filter(self.dangerous, (*own, *given)), "")
+            if found:
+                self.flag("code.handed-on", MEDIUM, "Keeps what starts programs, runs code or removes files where it is not followed.", node, found)
+                return
 
     # -- what follows from all of it ----------------------------------------------------------------------------------
 

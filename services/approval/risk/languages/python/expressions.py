@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from services.approval.risk.languages.python import folding, names, results
+from services.approval.risk.languages.python import folding, names, processes, results
 from services.approval.risk.languages.python.calling import Caller
 from services.approval.risk.languages.python.loops import loop_of
-from services.approval.risk.languages.python.scopes import Class, Scope
+from services.approval.risk.languages.python.scopes import Bound, Class, Scope
 from services.approval.risk.languages.python.values import (
     NONE,
     NOTHING,
@@ -23,12 +23,13 @@ from services.approval.risk.languages.python.values import (
     options,
     sequence,
     tainted,
+    text_of,
     without,
 )
 
 MAX_UNROLLED = 4000  # elements that comprehensions of one program are computed for, one by one
 _MUTATORS = frozenset(
-    "append extend add update insert write writestr writelines setdefault put put_nowait attach set_payload add_attachment set_content appendleft writerow writerows push".split()
+    "__setitem__ append extend add update insert write writestr writelines setdefault put put_nowait attach set_payload add_attachment set_content appendleft writerow writerows push".split()
 )
 
 
@@ -70,15 +71,28 @@ class Expressions(Caller):
         owner, key = self.value(node.value, scope), self.value(node.slice, scope)
         if isinstance(node.slice, ast.Slice):
             return results.sliced(owner, *(self.value(e, scope) if e else None for e in (node.slice.lower, node.slice.upper, node.slice.step)))
+        if (program := self._program(node, owner, key, scope)) is not None:
+            return program
         found = results.item(owner, key)
         for name in owner.names:
             module = name.removesuffix(".__dict__")
-            if name in ("sys.modules", "globals()", "locals()") and key.consts:
+            if (name == "sys.modules" or name in results.NAMESPACES) and key.consts:
                 inner = [self._module.find(t) if name != "sys.modules" else None for t in key.texts()]
                 found = join_all([v or self._global_name(t) for v, t in zip(inner, key.texts(), strict=True)])
             elif name.endswith(".__dict__") or name == "":
                 found = join_all([self._member(Value(names=(module,)), key, node)])
         return found
+
+    def _program(self, node: ast.Subscript, owner: Value, key: Value, scope: Scope) -> Value | None:
+        """plumbum: `local["rm"]` is a program and `rm["-r", x]` one with arguments, which any of several operators starts."""
+        words = key.items if key.items is not None else (key,)
+        if "plumbum.local" in owner.names:
+            return self._bind(node, Value(names=(processes.WORDS_RUN,)), words, {})
+        known = [*owner.names, *(n for o in owner.objects if isinstance(o, Bound) for n in o.function.names)]
+        if not any(n == processes.WORDS_RUN or n.startswith("plumbum.") for n in known):
+            return None
+        self.call(owner, NOTHING, list(words), {}, node, scope)
+        return self._bind(node, owner, words, {})
 
     def _of_JoinedStr(self, node: ast.JoinedStr, scope: Scope) -> Value:
         parts = [self.value(p.value if isinstance(p, ast.FormattedValue) else p, scope) for p in node.values]
@@ -257,6 +271,13 @@ class Expressions(Caller):
 
     def _mutated(self, func: ast.Attribute, args: list[Value], keywords: dict[str, Value], scope: Scope) -> None:
         value = join_all([*args, *keywords.values()])
+        owner = self.value(func.value, scope)
+        if not results.NAMESPACES.isdisjoint(owner.names):
+            named = [*keywords.items(), *((text_of(k), v) for each in args for k, v in each.entries or ())]
+            if func.attr in ("setdefault", "__setitem__") and len(args) > 1:
+                named += [(text, args[1]) for text in args[0].texts()]
+            for name, each in named:
+                self._module.bind(name, each)
         if func.attr in ("append", "add", "insert", "appendleft") and args:
             known = self.value(func.value, scope).items or ()
             if args[-1] not in known:
@@ -282,12 +303,20 @@ class Expressions(Caller):
             for each in owner.objects:
                 if isinstance(each, Class):
                     each.scope.bind(target.attr, value)
+            followed = any(isinstance(each, Class) for each in owner.objects)
             for name in owner.names or ("?",):
                 self._effects.attribute_set(f"{name}.{target.attr}", value, target)
+                followed = self._named_anew(name, target.attr, value) or followed
+            if not followed:
+                self._effects.escaped(value, target)
             self._absorb(target.value, value, scope)
         elif isinstance(target, ast.Subscript):
             owner, key = self.value(target.value, scope), self.value(target.slice, scope)
             self._effects.item_set(owner, key, value, target)
+            if not results.NAMESPACES.isdisjoint(owner.names):
+                for text in key.texts():
+                    self._module.bind(text, value)
+                return
             if key.known and len(key.consts) == 1:
                 self._update(target.value, mapping([(key.consts[0], value)]), scope)
             else:

@@ -275,6 +275,8 @@ def copied(effects: Effects, call: Call) -> Value:
         pointed = call.argument(0, "target", "src")
         link = call.receiver if method else target
         effects.touch(pointed, call, write=False)
+        if any(paths.is_root(text) for text in pointed.texts() if text != HIDDEN):
+            effects.flag("code.link", MEDIUM, "Makes the system or a person's files reachable under another name.", call)
         effects.touch(link, call, write=True)
     if moves and any(t in ("/dev/null",) for t in target.texts()):
         effects.flag("destruction.overwrite", SERIOUS, "Moves files to nowhere.", call)
@@ -335,6 +337,8 @@ def unpacked(effects: Effects, call: Call) -> Value | None:
     effects.flag("code.extract", MINOR if fetched else NOTE, "Unpacks an archive, to wherever it says.", call)
     target = call.argument(1 if call.name == "shutil.unpack_archive" else 0, "path", "extract_dir")
     effects.touch(target, call, write=True)
+    if any(paths.is_root(text) for text in target.texts() if text != HIDDEN):
+        effects.flag("code.extract", SERIOUS, "Unpacks an archive over the system or a person's files.", call)
     if fetched:
         effects.fetched.update(t for t in target.texts() if t != HIDDEN and target is not NOTHING)
     return NOTHING

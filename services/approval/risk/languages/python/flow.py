@@ -19,7 +19,10 @@ from services.approval.risk.languages.python.values import (
     Value,
     const,
     element,
+    flat,
     join,
+    join_all,
+    parts,
     sequence,
     tainted,
 )
@@ -89,10 +92,15 @@ class Reader(Expressions):
                     self._progress.seen = True
             else:
                 self._effects.imported(f"{module}.{alias.name}")
+                self._postponed = self._postponed or (module == "__future__" and alias.name == "annotations")
                 scope.bind(alias.asname or alias.name, self._global_name(f"{module}.{alias.name}"))
 
     def _do_FunctionDef(self, node: Definition, scope: Scope) -> None:
         function = self._function(node, scope)
+        arguments = node.args
+        given = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
+        for annotation in (*(each.annotation for each in given if each is not None), node.returns):
+            self._annotated(annotation, scope)
         value: Value = Value(objects=(function,))
         for decorator in reversed(node.decorator_list):
             if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute) and decorator.func.attr in ("option", "argument"):
@@ -101,11 +109,11 @@ class Reader(Expressions):
                     default = self._options[name]
                     function.scope.bind(name, Value(default.consts, True, (), default.taints))
                 continue
-            if isinstance(decorator, ast.Name) and decorator.id in ("staticmethod", "classmethod", "property"):
+            if isinstance(decorator, ast.Name) and decorator.id in ("staticmethod", "classmethod", "property", "cached_property"):
                 function.static = decorator.id == "staticmethod"
+                function.computed = decorator.id.endswith("property")
                 continue
-            given = self.value(decorator, scope)
-            value = join(value, self.call(given, NOTHING, [value], {}, decorator, scope))
+            value = join(value, self.call(self.value(decorator, scope), NOTHING, [value], {}, decorator, scope))
         scope.bind(node.name, value)
         if not function.inlined:
             self._body(function, node.body)
@@ -128,10 +136,14 @@ class Reader(Expressions):
         made.bases = bases
         for keyword in node.keywords:
             self.value(keyword.value, scope)
-        for decorator in node.decorator_list:
-            self.value(decorator, scope)
+        value = Value(objects=(made,))
+        for decorator in reversed(node.decorator_list):
+            value = join(value, self.call(self.value(decorator, scope), NOTHING, [value], {}, decorator, scope))
         scope.bind(node.name, Value(objects=(made,)))
         self.block(node.body, made.scope)
+        for name, member in made.scope.names.items():
+            if name.startswith("__"):  # what the language calls by itself, wherever the class is used
+                self._effects.escaped(member, node)
 
     def _do_Return(self, node: ast.Return, scope: Scope) -> None:
         value = self.value(node.value, scope) if node.value else const(None)
@@ -149,8 +161,15 @@ class Reader(Expressions):
             self.assign(target, value, scope)
 
     def _do_AnnAssign(self, node: ast.AnnAssign, scope: Scope) -> None:
+        if scope.function is None:  # that of a function's own variable is never evaluated
+            self._annotated(node.annotation, scope)
         if node.value is not None:
             self.assign(node.target, self.value(node.value, scope), scope)
+
+    def _annotated(self, annotation: ast.expr | None, scope: Scope) -> None:
+        """An annotation is evaluated when it is read, unless the program says that it is not."""
+        if annotation is not None and not self._postponed:
+            self.value(annotation, scope)
 
     def _do_AugAssign(self, node: ast.AugAssign, scope: Scope) -> None:
         given = self.value(node.value, scope)
@@ -213,6 +232,9 @@ class Reader(Expressions):
     def _do_With(self, node: ast.With | ast.AsyncWith, scope: Scope) -> None:
         for item in node.items:
             value = self.value(item.context_expr, scope)
+            generated = not value.names or any("contextmanager" in name for name in value.names)
+            if value.items is not None and generated:  # what a generator gives is what it is entered with
+                value = join(value, element(value))
             if item.optional_vars is not None:
                 self.assign(item.optional_vars, value, scope)
         self.block(node.body, scope)
@@ -232,11 +254,12 @@ class Reader(Expressions):
 
     def _do_Match(self, node: ast.Match, scope: Scope) -> None:
         subject = self.value(node.subject, scope)
+        anything = join_all([flat(subject), *map(flat, parts(subject))])
         for case in node.cases:
             for pattern in ast.walk(case.pattern):
                 name = getattr(pattern, "name", None) or getattr(pattern, "rest", None)
                 if isinstance(name, str):
-                    scope.bind(name, Value(subject.consts, True, subject.names, subject.taints))
+                    scope.bind(name, anything)
             if case.guard is not None:
                 self.value(case.guard, scope)
             self.block(case.body, scope)

@@ -71,6 +71,8 @@ def _local(url: str) -> bool:
 def addressed(effects: Effects, call: Call, url: Value, method: str, body: bool) -> None:
     """Where a request goes."""
     for text in url.texts()[:40]:
+        if call.plain.startswith("http.client") and text.startswith("/"):
+            text = HIDDEN  # the host is the connection's
         if text.startswith(HIDDEN) and method in ("delete", "put", "patch"):
             text = f"https://{HIDDEN}/"  # what is done is known, where it is done is not
         if not text or text.startswith(HIDDEN) or ("://" not in text and call.plain.startswith("http.client")):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from services.approval.risk import patterns
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.languages.python.calls import Call
+from services.approval.risk.languages.python.reading import parses
 from services.approval.risk.languages.python.results import WORDS
-from services.approval.risk.languages.python.values import MAX_OPTIONS, NOTHING, Value, text_of
+from services.approval.risk.languages.python.values import MAX_OPTIONS, NOTHING, Value, options, text_of
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, NOTE, SERIOUS
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ _SHELLS = frozenset("sh bash dash zsh ksh fish ash cmd cmd.exe powershell powers
 _INTERPRETERS = frozenset("python python3 python2 perl ruby node php pwsh".split()) | _SHELLS
 _PLAIN_WORD = patterns.compile(r"^[\w./=:@%+,~*-]+$")
 _FROM_ELSEWHERE = frozenset({"fetched", "socket"})
+_READ = frozenset({"decoded", "typed", "file"})
+WORDS_RUN = "subprocess.words"  # what starts a program of the words that it is given
+_PROGRAM_ROOTS = ("sh.", "pbs.", "plumbum.cmd.", "plumbum.local.cmd.", "git.Repo.git.", "git.Git.", "git.Repo.remote.", "git.Repo.remotes.", "git.Remote.")  # fmt: skip
 _MANY_HOSTS = 16  # addresses from which it is no longer a few known ones that are looked at
 _SENDERS = frozenset("curl wget nc ncat netcat scp rsync ftp sftp aws gsutil rclone socat telnet mail sendmail dig nslookup host ping".split())
 
@@ -66,6 +70,48 @@ def started(effects: Effects, call: Call) -> Value:
             effects.flag("code.interactive", MEDIUM, "Starts a shell that takes whatever it is given.", call)
     taints = frozenset({"command"}) | (given.taints & {"secret", "environ"})
     return Value(given.consts, True, (f"{call.name}()",), taints, given.items, size=given.size)
+
+
+def words_started(effects: Effects, call: Call) -> Value:
+    """A program is started whose words are the arguments, options by name."""
+    return _named_program(effects, call, ())
+
+
+def named_program(effects: Effects, call: Call) -> Value:
+    """A program is started that the name of the function names, maybe with its first arguments: `sh.git.push`, GitPython's `repo.git.push`
+    and `repo.remotes.origin.push`."""
+    root = next(root for root in _PROGRAM_ROOTS if call.plain.startswith(root))
+    names = [name.replace("_", "-") for name in call.plain.removeprefix(root).split(".")]
+    if not root.startswith("git."):
+        words = tuple(names)
+    elif call.attr == "execute":
+        words = ()
+    else:
+        words = ("git", names[-1])
+    return _named_program(effects, call, words)
+
+
+def names_program(plain: str) -> bool:
+    """Whether a function starts a program that its name names."""
+    return plain.startswith(_PROGRAM_ROOTS) and (".remote" not in plain.lower() or plain.endswith((".push", ".pull", ".fetch")))
+
+
+def _named_program(effects: Effects, call: Call, words: tuple[str, ...]) -> Value:
+    given = [Value((word,)) for word in words]
+    for each in call.args:
+        given += each.items if each.items is not None else (each,)
+    for key, value in call.keywords.items():
+        option = f"-{key}" if len(key) == 1 else f"--{key.replace('_', '-')}"
+        if key.startswith("_") or value.consts == (False,) or value.consts == (None,):
+            continue
+        if value.consts == (True,):
+            given.append(Value((option,)))
+        elif len(key) == 1:
+            given += [Value((option,)), value]
+        else:
+            given.append(options((f"{option}={text}" for text in value.texts()), value.taints))
+    run(effects, call, Value(items=tuple(given), size=1 + len(given)))
+    return Value(hidden=True, taints=frozenset({"command"}))
 
 
 def is_shell(line: str) -> bool:
@@ -157,6 +203,50 @@ def evaluated(effects: Effects, call: Call) -> Value:
     return Value(hidden=True, names=("compile()",) if call.name == "compile" else (), taints=taints)
 
 
+def timed(effects: Effects, call: Call) -> Value:
+    """`timeit`: it runs functions, and texts; what is neither for certain is mostly a function."""
+    for given in (call.argument(0, "stmt"), call.argument(1, "setup")):
+        if given.consts:
+            evaluated(effects, Call(call.name, call.plain, NOTHING, [given], {}, call.node, call.loops))
+        elif given.taints & (_FROM_ELSEWHERE | _READ) or any(n.startswith("sys.argv") for n in given.names):
+            effects.flag("code.dynamic", SERIOUS, "Runs code that is made while it runs.", call)
+    return Value(hidden=True)
+
+
+def calculated(effects: Effects, call: Call) -> Value | None:
+    """A formula that is evaluated as Python: a known one is read as far as it is Python, any other may be any code."""
+    given = call.argument(0, "a", "s", "expr", "ex")
+    if given.items is not None or given.entries is not None or given.objects:
+        return None
+    unknown = not given.known and not given.names
+    if unknown or given.taints & (_FROM_ELSEWHERE | _READ) or any(n.startswith("sys.argv") for n in given.names):
+        effects.flag("code.dynamic", SERIOUS, "Evaluates a formula that is not known before it runs, and that may be any code.", call)
+    for each in given.consts:
+        text = text_of(each)
+        if isinstance(each, str) and HIDDEN not in text and parses(text):
+            effects.nested(text, call)
+    return None
+
+
+def ran_file(effects: Effects, call: Call) -> Value | None:
+    """A file is run as Python, or imported from its path: as if the interpreter were started with it."""
+    given = (
+        call.argument(1, "location", "pathname", "path")
+        if call.attr in ("spec_from_file_location", "load_source", "SourceFileLoader")
+        else call.argument(0, "path_name")
+    )
+    effects.executes = True
+    if given.taints & _FROM_ELSEWHERE or any(effects.was_fetched(text) for text in given.texts()):
+        effects.flag("execution.fetched", HIGH, "Runs what was fetched from the network.", call)
+    for text in given.texts():
+        if text.startswith(HIDDEN):
+            weight = SERIOUS if "typed" in given.taints or any(n.startswith("sys.argv") for n in given.names) else MEDIUM
+            effects.flag("code.dynamic", weight, "Runs a file that is not known before it runs.", call)
+        else:
+            effects.shell(f"python3 {quoted(text)}")
+    return None
+
+
 def imported(effects: Effects, call: Call) -> Value | None:
     """Imports by name."""
     given = call.argument(0, "name")
@@ -188,7 +278,7 @@ def loaded(effects: Effects, call: Call) -> Value:
         return Value(hidden=True, taints=taints)
     texts = [t for t in given.texts() if t != HIDDEN and not t.startswith(("/", "~", ".."))]
     own = bool(texts) and "open()" in given.names and all(t in effects.own_data for t in given.texts() if t != HIDDEN)
-    if taints & (_FROM_ELSEWHERE | {"decoded", "typed"}):
+    if taints & (_FROM_ELSEWHERE | {"decoded", "typed"}) or any("://" in t and not t.startswith("file:") for t in texts):
         weight = HIGH
     elif own:
         weight = NOTE
@@ -237,20 +327,30 @@ def spawned(effects: Effects, call: Call) -> Value | None:
     return None
 
 
+# Functions of debuggers, profilers and tracers that run a text.
+_DEBUGGERS = [
+    f"{owner}.{run}"
+    for owner in "pdb pdb.Pdb bdb.Bdb profile profile.Profile cProfile cProfile.Profile trace.Trace doctest".split()
+    for run in "run runctx runeval debug_script".split()
+]
 _STARTERS = (
     "os.system os.popen os.execl os.execle os.execlp os.execlpe os.execv os.execve os.execvp os.execvpe os.spawnl os.spawnle os.spawnlp os.spawnlpe os.spawnv os.spawnve os.spawnvp os.spawnvpe os.posix_spawn os.posix_spawnp os.startfile "
     "subprocess.run subprocess.call subprocess.Popen subprocess.check_call subprocess.check_output subprocess.getoutput subprocess.getstatusoutput asyncio.create_subprocess_shell asyncio.create_subprocess_exec "
     "pty.spawn pexpect.spawn pexpect.run pexpect.spawnu invoke.run invoke.Context.run plumbum.local popen2.popen2 sh.Command webbrowser.get ptyprocess.PtyProcess.spawn winpty.PtyProcess.spawn shellous.sh trio.run_process anyio.run_process "
-    "subprocess.list2cmdline_run gevent.subprocess.run delegator.run envoy.run fabric.api.local fabric.operations.local"
+    "?.system ?.popen ?.getoutput ?.check_output ?.check_call gevent.subprocess.run delegator.run envoy.run fabric.api.local fabric.operations.local"
 ).split()
 
 HANDLERS: dict[str, Callable[[Effects, Call], Value | None]] = {
     **dict.fromkeys(_STARTERS, started),
     **dict.fromkeys(("subprocess.Popen.communicate", "subprocess.Popen.stdin.write", "asyncio.create_subprocess_shell.communicate", "asyncio.create_subprocess_exec.communicate", "os.popen.write", "pexpect.spawn.sendline", "pexpect.spawn.send"), communicated),
-    **dict.fromkeys(("eval", "exec", "compile", "execfile", "timeit.timeit", "timeit.repeat", "timeit.Timer", "runpy.run_path", "code.InteractiveInterpreter.runcode", "code.InteractiveInterpreter.runsource", "code.InteractiveConsole.push", "pandas.eval", "cProfile.run", "profile.run", "pdb.run", "pdb.runeval", "trace.Trace.run"), evaluated),
-    **dict.fromkeys(("__import__", "importlib.import_module", "pydoc.locate", "pkgutil.resolve_name", "importlib.util.spec_from_file_location", "importlib.load_source", "importlib.machinery.SourceFileLoader.load_module", "importlib.machinery.SourceFileLoader"), imported),
+    **dict.fromkeys(("eval", "exec", "compile", "execfile", "code.InteractiveInterpreter.runcode", "code.InteractiveInterpreter.runsource", "code.InteractiveConsole.push", "pandas.eval", *_DEBUGGERS), evaluated),
+    **dict.fromkeys(("timeit.timeit", "timeit.repeat", "timeit.Timer"), timed),
+    **dict.fromkeys(("sympy.sympify", "sympy.core.sympify.sympify", "sympy.parse_expr", "sympy.parsing.parse_expr", "sympy.parsing.sympy_parser.parse_expr", "numexpr.evaluate"), calculated),
+    **dict.fromkeys(("runpy.run_path", "importlib.util.spec_from_file_location", "importlib.load_source", "importlib.machinery.SourceFileLoader"), ran_file),
+    WORDS_RUN: words_started,
+    **dict.fromkeys(("__import__", "importlib.import_module", "pydoc.locate", "pkgutil.resolve_name"), imported),
     **dict.fromkeys(("pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.loads", "joblib.load", "torch.load", "pandas.read_pickle", "yaml.load", "yaml.load_all", "numpy.load", "pickle.Unpickler.load"), loaded),
     **dict.fromkeys(("os.kill", "os.killpg", "psutil.Process.kill", "psutil.Process.terminate", "psutil.Process.suspend", "psutil.Process.send_signal", "psutil.process_iter.kill", "psutil.process_iter.terminate", "psutil.process_iter.suspend", "signal.pthread_kill"), killed),
     **dict.fromkeys(("os.dup2", "?.dup2"), duplicated),
-    **dict.fromkeys(("os.fork", "os.forkpty", "threading.Thread.start", "multiprocessing.Process.start", "_thread.start_new_thread"), spawned),
+    **dict.fromkeys(("os.fork", "os.forkpty", "asyncio.create_task", "asyncio.ensure_future", "threading.Thread.start", "multiprocessing.Process.start", "_thread.start_new_thread"), spawned),
 }  # fmt: skip

@@ -42,6 +42,15 @@ def parse(source: str) -> tuple[ast.Module, list[str]]:
     return tree, commands
 
 
+def parses(source: str) -> bool:
+    """Whether a text is a program."""
+    try:
+        parse(source)
+    except Unreadable:
+        return False
+    return True
+
+
 def _tree(source: str) -> ast.Module:
     try:
         with warnings.catch_warnings():

@@ -21,6 +21,7 @@ from services.approval.risk.languages.python.values import (
     const,
     element,
     join_all,
+    mapping,
     named,
     options,
     sequence,
@@ -33,6 +34,7 @@ PATH = "pathlib.Path()"
 WORDS = "str.split()"  # the name of the words of one of several texts
 FOUND = frozenset({"found"})
 MAX_RANGE = 300  # numbers of a range that are looked at one by one
+NAMESPACES = frozenset("globals() locals() vars()".split())  # the names of the module, as a dict
 IMPORTERS = frozenset("__import__ importlib.import_module pydoc.locate pkgutil.resolve_name".split())
 
 # Functions that call what they are given, and where in their arguments it is: (position of the function, of its arguments)
@@ -40,8 +42,8 @@ HIGHER: dict[str, tuple[int, str]] = {
     "map": (0, "elements"), "filter": (0, "elements"), "itertools.starmap": (0, "unpacked"), "functools.reduce": (0, "elements"), "functools.partial": (0, "rest"), "functools.partialmethod": (0, "rest"),
     "threading.Thread": (1, "args"), "threading.Timer": (1, "timer"), "multiprocessing.Process": (1, "args"), "multiprocessing.context.Process": (1, "args"), "_thread.start_new_thread": (0, "second"),
     "thread.start_new_thread": (0, "second"), "atexit.register": (0, "rest"), "signal.signal": (1, "none"), "asyncio.to_thread": (0, "rest"), "contextvars.copy_context().run": (0, "rest"),
-    "sched.scheduler().enter": (2, "none"), "weakref.finalize": (1, "tail"), "operator.methodcaller": (0, "none"), "operator.call": (0, "rest"), "timeit.timeit": (0, "none"), "apply": (0, "second"),
-    "asyncio.run": (0, "none"), "sorted": (9, "none"), "concurrent.futures.ProcessPoolExecutor": (9, "none"), "schedule.every().do": (0, "rest"),
+    "sched.scheduler().enter": (2, "none"), "weakref.finalize": (1, "tail"), "operator.call": (0, "rest"), "apply": (0, "second"),
+    "asyncio.run": (0, "none"), "concurrent.futures.ProcessPoolExecutor": (9, "none"), "schedule.every().do": (0, "rest"),
 }  # fmt: skip
 HIGHER_METHODS = (".submit", ".apply_async", ".apply", ".imap", ".imap_unordered", ".starmap", ".run_in_executor", ".call_soon", ".call_later", ".add_job", "Pool().map", "Executor().map", ".add_done_callback", ".map_async", ".starmap_async", ".do")  # fmt: skip
 ONCE = frozenset(
@@ -141,6 +143,9 @@ def item(owner: Value, key: Value) -> Value:
     """`owner[key]`."""
     if "os.environ" in owner.names:
         return variable(key, NOTHING)
+    if owner.items is not None and owner.entries is not None:  # a list, and what was put in its places later
+        later = [v for k, v in owner.entries if k is None or not key.known or k in key.consts]
+        return join_all([item(Value(hidden=owner.hidden, taints=owner.taints, items=owner.items, size=owner.size), key), *later])
     if owner.items is not None:
         if key.known and len(key.consts) == 1 and isinstance(key.consts[0], int) and not owner.hidden:
             index = key.consts[0]
@@ -190,6 +195,8 @@ def operated(operator: ast.operator, left: Value, right: Value) -> Value:
         return sequence(parts)
     if isinstance(operator, ast.Mult) and (left.items is not None or right.items is not None):
         return left if left.items is not None else right
+    if isinstance(operator, ast.BitOr) and left.entries is not None and right.entries is not None:
+        return mapping((*left.entries, *right.entries), left.taints | right.taints)
     found = folding.binary(operator, left, right)
     if found is not None:
         return without(found, FOUND) if isinstance(operator, ast.Add) else found
@@ -311,7 +318,9 @@ def result(call: Call) -> Value:
         return Value(hidden=True, names=(f"{name}()",), taints=taints | {"addresses"})
     if name in _RANDOM:
         return Value(hidden=True, taints=taints | {"random"})
-    if name == "vars" and args:
+    if name == "next" and args:
+        return join_all([element(iterated(args[0])), *args[1:]])
+    if name in ("vars", "inspect.getmembers") and args:
         return Value(hidden=True, names=tuple(f"{n}.__dict__" for n in args[0].names), taints=taints)
     if name == "shlex.split" and args:
         return _words(args[0], [_shell_words(text_of(c)) for c in args[0].consts] if args[0].known else None, True) or Value(
@@ -324,6 +333,10 @@ def result(call: Call) -> Value:
     if name in _TYPED:
         return Value(hidden=True, taints=frozenset({"typed"}))
     if name == "dict":
+        if args and any(n.endswith(".__dict__") for n in args[0].names):
+            return args[0]
+        if args and (listed := _pairs(args[0])):
+            return mapping([*listed, *call.keywords.items()], taints)
         base = args[0] if args and args[0].entries is not None else None
         pairs: list[tuple[Const, Value]] = [*(base.entries or () if base else ()), *call.keywords.items()]
         return Value(hidden=bool(args), taints=taints, entries=tuple(pairs), size=1 + sum(v.size for _, v in pairs))
@@ -331,10 +344,14 @@ def result(call: Call) -> Value:
         return Value(hidden=True, names=(f"{name}()",), taints=taints | {machine})
     if call.attr in _ENCRYPTS:
         return Value(hidden=True, names=(f"{name}()",), taints=taints | {"encrypted"})
-    kept = (
-        (f"{name}()",) if len(name) < MAX_NAME and not name.startswith("?") and (name not in names.BUILTINS or name in ("globals", "locals")) else ()
-    )
+    kept = (f"{name}()",) if len(name) < MAX_NAME and not name.startswith("?") and (name not in names.BUILTINS or f"{name}()" in NAMESPACES) else ()
     return Value(hidden=True, names=kept, taints=taints)
+
+
+def _pairs(value: Value) -> list[tuple[Const, Value]]:
+    """The keys and values of a sequence of pairs, empty when it is not known to be one."""
+    rows = [each.items for each in value.items or ()]
+    return [(row[0].consts[0] if row[0].known and len(row[0].consts) == 1 else None, row[1]) for row in rows if row is not None and len(row) == 2]
 
 
 def _method(call: Call, taints: frozenset[str]) -> Value | None:

@@ -81,6 +81,7 @@ class Function:
     repeated: bool = False  # called in a loop, or by many threads
     times: int = 0  # how often, when that is known
     static: bool = False
+    computed: bool = False  # a property: naming it calls it
     inlined: bool = False  # read where it is called, with what each call gives
 
 

@@ -75,6 +75,13 @@ _calls(
 )
 _calls("code.credential", HIGH, "Reads stored credentials.", "keyring.get_password keyring.get_credential win32crypt.CryptUnprotectData pwd.getpwall spwd.getspall spwd.getspnam secretstorage.get_all_collections grp.getgrall "
        "google.auth.default browser_cookie3.load win32cred.CredEnumerate win32cred.CredRead")  # fmt: skip
+_calls("code.credential", MEDIUM, "Reads stored logins.", "netrc.netrc")
+_calls(
+    "mail.delete",
+    SERIOUS,
+    "Deletes mail.",
+    " ".join(f"mailbox.{box}.{act}" for box in "mbox Maildir MH Babyl MMDF".split() for act in "clear discard remove remove_folder".split()),
+)
 _calls(
     "code.credential",
     MEDIUM,

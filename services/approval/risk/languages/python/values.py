@@ -6,7 +6,7 @@ only add to what is known of it, and never hide it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from services.approval.risk.detectors.paths import HIDDEN
@@ -129,6 +129,14 @@ def mapping(pairs: Iterable[tuple[Const, Value]], taints: frozenset[str] = NONE)
 def flat(value: Value) -> Value:
     """`value` without its parts."""
     return Value(value.consts, True, value.names, value.taints, objects=value.objects)
+
+
+def parts(value: Value, depth: int = 3) -> Iterator[Value]:
+    """What is inside of a value, and inside of that, so many levels deep."""
+    if depth:
+        for each in (*(value.items or ()), *(v for _, v in value.entries or ())):
+            yield each
+            yield from parts(each, depth - 1)
 
 
 def element(value: Value) -> Value:

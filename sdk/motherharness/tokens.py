@@ -22,12 +22,14 @@ def mint(
     ttl: float = 3600.0,
     issuer: str = ISSUER,
     audience: str = AUDIENCE,
+    groups: Sequence[str] = (),
 ) -> str:
     """Return a signed token.
 
     Args:
         roles: of "user", "approver", "admin", "agent", "service".
         ttl: seconds until it expires.
+        groups: what the subject belongs to; a policy's quorum can ask for members of a group.
 
     Raises:
         ValueError: a role is not known, or the secret is shorter than 32 bytes.
@@ -38,7 +40,7 @@ def mint(
     if len(secret.encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"the secret must have at least {MIN_SECRET_BYTES} bytes")
     now = time.time()
-    claims = {
+    claims: dict[str, object] = {
         "sub": subject,
         "roles": list(roles),
         "iss": issuer,
@@ -46,4 +48,6 @@ def mint(
         "iat": int(now),
         "exp": int(now + ttl),
     }
+    if groups:
+        claims["groups"] = list(groups)
     return jwt.encode(claims, secret, algorithm="HS256")

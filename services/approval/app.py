@@ -11,13 +11,16 @@ from harness.approval.v1 import approval_pb2_grpc, policy_pb2_grpc, risk_pb2_grp
 from services.approval.api.approval import ApprovalServicer
 from services.approval.api.policy import PolicyServicer
 from services.approval.api.risk import RiskServicer
+from services.approval.changes import Changes
+from services.approval.desk import Desk
 from services.approval.gate import Gate
 from services.approval.inbox import Inbox
 from services.approval.policies import Policies
 from services.approval.risk.rules import RuleBook
 from services.approval.settings import ApprovalSettings
 from services.approval.store.approvals import ApprovalStore
-from services.approval.store.decisions import DecisionLog
+from services.approval.store.events import EventLog
+from services.approval.store.journal import Journal
 from services.approval.store.policies import PolicyStore
 from services.approval.sweeper import Sweeper
 from services.runtime.server import ServiceRegistration
@@ -44,25 +47,31 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
         rules: about commands, from `rule_packs`; None means the built-in ones.
     """
     store = ApprovalStore(redis, settings.approval_shards)
-    decisions = DecisionLog(
+    events = EventLog(
         redis,
         blocking,
         shards=settings.approval_shards,
-        kept=settings.approval_decisions_kept,
+        kept=settings.approval_events_kept,
         recheck_seconds=settings.approval_publish_seconds,
     )
+    journal = Journal(redis, settings.approval_shards, [events.published])
     policies = Policies(PolicyStore(redis))
+    changes = Changes(store, events, journal)
+    max_body_bytes = max(settings.max_message_bytes - _HEADROOM_BYTES, settings.max_message_bytes // 2)
     gate = Gate(
         store,
         policies,
-        decisions,
+        changes,
         times=settings.times(),
         environment=settings.environment,
         rules=rules,
-        max_body_bytes=max(settings.max_message_bytes - _HEADROOM_BYTES, settings.max_message_bytes // 2),
+        max_body_bytes=max_body_bytes,
+        max_pending_of_run=settings.approval_pending_per_run,
     )
+    desk = Desk(store, policies, changes, times=settings.times(), rules=rules, max_body_bytes=max_body_bytes)
     sweeper = Sweeper(
         gate,
+        journal,
         every_seconds=settings.approval_sweep_seconds,
         retention_ms=round(settings.approval_retention_days * 86_400_000),
     )
@@ -70,12 +79,12 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
         services=[
             ServiceRegistration(
                 approval_pb2_grpc.add_ApprovalServiceServicer_to_server,
-                ApprovalServicer(gate, Inbox(store), decisions),
+                ApprovalServicer(gate, desk, Inbox(store), events),
             ),
             ServiceRegistration(policy_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(policies)),
             ServiceRegistration(
                 risk_pb2_grpc.add_RiskServiceServicer_to_server, RiskServicer(policies, settings.environment, rules)
             ),
         ],
-        background=[sweeper.run, decisions.run_publisher, decisions.run_listener],
+        background=[sweeper.run, events.run_publisher, events.run_listener],
     )

@@ -1,36 +1,31 @@
-"""The gate: takes requests, lets the policy or a person decide, gives grants, takes them back."""
+"""The gate: takes requests, lets the policy or people decide, gives grants, takes them back."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.approval.v1 import approval_pb2
-from services.approval import convert, lifecycle
+from harness.approval.v1 import approval_pb2, risk_pb2
+from services.approval import convert, journal, lifecycle
+from services.approval.changes import ATTEMPTS, Changes, busy, not_found
+from services.approval.facts import facts_of, too_large
 from services.approval.judge import Judgement, judge
-from services.approval.lifecycle import Change, Outcome, Record, Times
-from services.approval.messages import approval_message, commit_of
+from services.approval.lifecycle import Change, Outcome, Times
+from services.approval.messages import approval_message
 from services.approval.policies import Policies
+from services.approval.quorum import Voter
+from services.approval.record import CLOSED, POLICY, Decision, Facts, Record
 from services.approval.risk.rules import RuleBook
-from services.approval.store.approvals import ApprovalStore, Created, Draft
-from services.approval.store.decisions import DecisionLog
-from services.runtime.errors import Aborted, NotFound
-from services.runtime.ids import shard_of
-from services.runtime.redaction import redact
-from services.runtime.redaction.messages import redacted
+from services.approval.store.approvals import ApprovalStore, Created, Draft, Query
+from services.runtime.errors import NotFound
 
-# Each failed attempt means that somebody else changed the record in between, and an approval changes a few times in
-# its life.
-_ATTEMPTS = 20
 _GRANT_BYTES = 32
 _BATCH = 200
 # From here on, assessing runs beside the event loop instead of in it.
 _BIG_BYTES = 64 * 1024
-
-Choose = Callable[[Record, int], Change | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +35,8 @@ class _Taken:
     item: approval_pb2.ApprovalItem
     judgement: Judgement
     secret: str
-    body: bytes
+    facts: Facts
+    environment: str
 
 
 def hash_of(secret: str) -> str:
@@ -55,20 +51,22 @@ class Gate:
         self,
         store: ApprovalStore,
         policies: Policies,
-        decisions: DecisionLog,
+        changes: Changes,
         *,
         times: Times,
         environment: str,
         rules: RuleBook | None = None,
         max_body_bytes: int,
+        max_pending_of_run: int = 0,
     ) -> None:
         self._store = store
         self._policies = policies
-        self._decisions = decisions
+        self._changes = changes
         self._times = times
         self._environment = environment
         self._rules = rules
         self._max_body_bytes = max_body_bytes
+        self._max_pending_of_run = max_pending_of_run
 
     async def request(self, items: Sequence[approval_pb2.ApprovalItem]) -> list[approval_pb2.RequestedApproval]:
         """Take items: assess, ask the policy, store, grant. One answer each, in their order."""
@@ -80,7 +78,7 @@ class Gate:
             for item, name in zip(items, names, strict=True):
                 context = convert.context_of(item.context, name, self._rules)
                 judgement = judge(item.actions, context, policies[name], require_approval=item.require_approval)
-                taken.append(_take(item, judgement))
+                taken.append(_take(item, judgement, name))
             return taken
 
         is_big = sum(item.ByteSize() for item in items) > _BIG_BYTES
@@ -94,19 +92,19 @@ class Gate:
         if not taken.judgement.digest:
             why = taken.judgement.assessment.factors[0].message
             return approval_pb2.RequestedApproval(error_reason="ACTIONS_NOT_CANONICAL", error_message=why)
-        if len(taken.body) > self._max_body_bytes:
-            return approval_pb2.RequestedApproval(
-                error_reason="ACTIONS_TOO_LARGE",
-                error_message=f"the actions take {len(taken.body)} bytes; ask for at most {self._max_body_bytes}",
-            )
+        if problem := too_large(taken.facts, self._max_body_bytes):
+            return approval_pb2.RequestedApproval(error_reason="ACTIONS_TOO_LARGE", error_message=problem)
         return None
 
     async def _store_all(self, taken: Sequence[_Taken]) -> list[approval_pb2.RequestedApproval]:
         if not taken:
             return []
-        created = await self._store.create([self._draft(one) for one in taken])
+        created = await self._store.create(
+            [self._draft(one) for one in taken], max_pending_of_run=self._max_pending_of_run
+        )
+        self._changes.kick(made.record for made in created if made.is_new and made.record.was_asked)
         answers = [_answer(one, made) for one, made in zip(taken, created, strict=True)]
-        again = [i for i, made in enumerate(created) if not made.is_new and not answers[i].error_reason]
+        again = [i for i, made in enumerate(created) if not (made.is_new or answers[i].error_reason)]
         granted = await self._grant_again([(taken[i], created[i]) for i in again])
         for i, answer in zip(again, granted, strict=True):
             answers[i] = answer
@@ -114,17 +112,23 @@ class Gate:
 
     def _draft(self, taken: _Taken) -> Draft:
         item, judgement = taken.item, taken.judgement
-        outcome = judgement.verdict.outcome
+        verdict = judgement.verdict
+        opening = lifecycle.open_with(verdict.outcome, judgement.assessment.level, self._times)
+        decision = None
+        if opening.decided:
+            decision = Decision(verdict.outcome is Outcome.AUTO, POLICY, verdict.reason, 0)
         return Draft(
             requester=item.requester,
             request_id=item.request_id,
             run_id=item.context.run_id,
             step_id=item.context.step_id,
-            digest=judgement.digest,
-            body=taken.body,
-            opening=lifecycle.open_with(outcome, judgement.assessment.level, self._times),
-            policy_reason=judgement.verdict.reason,
-            approved=outcome is Outcome.AUTO,
+            project_id=item.context.project_id,
+            environment=taken.environment,
+            initiators=tuple(sorted(set(item.initiators) - {item.requester})),
+            facts=taken.facts,
+            opening=opening,
+            decision=decision,
+            event=lambda record: _requested(record, taken),
             attempt=item.attempt,
             grant_hash=hash_of(taken.secret),
         )
@@ -134,8 +138,8 @@ class Gate:
         answers: list[approval_pb2.RequestedApproval | None] = [None] * len(repeats)
         records = [(created.record, created.now_ms) for _, created in repeats]
         left = list(range(len(repeats)))
-        for _ in range(_ATTEMPTS):
-            commits, waiting = [], []
+        for _ in range(ATTEMPTS):
+            changes, waiting = [], []
             for i in left:
                 (taken, _), (record, now_ms) = repeats[i], records[i]
                 change = lifecycle.mint(
@@ -144,13 +148,12 @@ class Gate:
                 if change is None:
                     answers[i] = _granted(record, "")
                 else:
-                    commits.append(commit_of(record, change))
+                    changes.append(change)
                     waiting.append(i)
             left = []
-            for i, commit, done in zip(waiting, commits, await self._store.commit(commits), strict=True):
+            for i, change, done in zip(waiting, changes, await self._store.commit(changes), strict=True):
                 if done:
-                    record = lifecycle.apply(commit.record, commit.change)
-                    answers[i] = _granted(record, repeats[i][0].secret)
+                    answers[i] = _granted(change.after, repeats[i][0].secret)
                 else:
                     left.append(i)
             if not left:
@@ -158,7 +161,7 @@ class Gate:
             found, now_ms = await self._store.load_many([records[i][0].id for i in left])
             for i, fresh in zip(left, found, strict=True):
                 records[i] = (fresh or records[i][0], now_ms)
-        raise _busy(records[left[0]][0].id)
+        raise busy(records[left[0]][0].id)
 
     async def load(self, approval_id: str) -> Record:
         """One approval. Raises NotFound (APPROVAL_NOT_FOUND)."""
@@ -167,27 +170,7 @@ class Gate:
             raise not_found(approval_id)
         return record
 
-    async def decide(
-        self, approval_id: str, *, approve: bool, by: str, actor: str, reason: str, seen_digest: str
-    ) -> Record:
-        """Approve or reject, as one person. Raises NotFound, and what `lifecycle.decide` raises."""
-        shown = redact(reason)
-
-        def choose(record: Record, now_ms: int) -> Change | None:
-            return lifecycle.decide(
-                record,
-                approve=approve,
-                by=by,
-                actor=actor,
-                reason=shown,
-                now_ms=now_ms,
-                times=self._times,
-                seen_digest=seen_digest,
-            )
-
-        return await self._change(approval_id, choose)
-
-    async def redeem(self, grant: str, *, digest: str, run_id: str, step_id: str, attempt: int) -> str:
+    async def redeem(self, grant: str, *, digest: str, run_id: str, step_id: str, attempt: int, by: str = "") -> str:
         """Consume a grant; the id of its approval. Raises NotFound, and what `lifecycle.redeem` raises."""
         approval_id, _, secret = grant.partition(".")
 
@@ -200,105 +183,83 @@ class Gate:
                 step_id=step_id,
                 attempt=attempt,
                 now_ms=now_ms,
+                by=by,
             )
 
         try:
-            return (await self._change(approval_id, choose)).id
+            return (await self._changes.change(approval_id, choose, Voter(by))).id
         except NotFound as error:
             raise NotFound("GRANT_NOT_FOUND", "there is no such grant; propose the actions again") from error
 
-    async def _change(self, approval_id: str, choose: Choose) -> Record:
-        """Load, choose, commit, until nobody came between; what is out of time is expired first."""
-        for _ in range(_ATTEMPTS):
-            record, now_ms = await self._store.load(approval_id)
-            if record is None:
-                raise not_found(approval_id)
-            overdue = lifecycle.expire(record, now_ms)
-            change = overdue or choose(record, now_ms)
-            if change is None:
-                return record
-            if await self._commit([(record, change)]) and not overdue:
-                return lifecycle.apply(record, change)
-        raise _busy(approval_id)
-
-    async def _commit(self, changes: Sequence[tuple[Record, Change]]) -> int:
-        """Commit changes and have the decisions published; how many were committed."""
-        done = await self._store.commit([commit_of(record, change) for record, change in changes])
-        self._decisions.kick({shard_of(record.id) for (record, _), ok in zip(changes, done, strict=True) if ok})
-        return sum(done)
-
     async def withdraw(self, run_id: str) -> int:
         """Close what is pending of a run; how many there were."""
-        index = self._store.indexes_for(state=None, requester=None, run_id=run_id)
+        index = self._store.indexes_for(Query(run_id=run_id))
         withdrawn, after = 0, ""
         while True:
             ids = await self._store.page(index, after, _BATCH)
             if not ids:
                 return withdrawn
-            for _ in range(_ATTEMPTS):
+            for _ in range(ATTEMPTS):
                 records, now_ms = await self._store.load_small(ids)
                 changes = [
-                    (record, change)
+                    change
                     for record in records
                     if record is not None and (change := lifecycle.withdraw(record, now_ms))
                 ]
                 if not changes:
                     break
-                withdrawn += await self._commit(changes)
+                withdrawn += await self._changes.commit(changes)
             after = self._store.cursor(ids[-1])
 
-    async def expire_due(self) -> int:
-        """Expire what is out of time, at most some hundreds; how many."""
+    async def do_due(self) -> int:
+        """Expire what is out of time, and escalate what is half-way; at most some hundreds; how many."""
         records, now_ms = await self._store.load_small(await self._store.due(_BATCH))
         changes = [
-            (record, change)
+            change
             for record in records
-            if record is not None and (change := lifecycle.expire(record, now_ms))
+            if record is not None and (change := lifecycle.expire(record, now_ms) or lifecycle.escalate(record, now_ms))
         ]
-        return await self._commit(changes) if changes else 0
+        return await self._changes.commit(changes) if changes else 0
 
     async def forget_closed(self, older_than_ms: int) -> int:
         """Remove what has been closed for longer than a time, at most some hundreds; how many."""
         now_ms = await self._store.now_ms()
         records, _ = await self._store.load_small(await self._store.closed_before(now_ms - older_than_ms, _BATCH))
-        closed = [record for record in records if record is not None and record.state in lifecycle.CLOSED]
+        closed = [record for record in records if record is not None and record.state in CLOSED]
         await self._store.forget(closed)
         return len(closed)
 
 
-def not_found(approval_id: str) -> NotFound:
-    """The error for an approval that does not exist, or that the caller may not see: the same."""
-    return NotFound(
-        "APPROVAL_NOT_FOUND",
-        f"there is no approval {approval_id}; list them with ListApprovals",
-        approval_id=approval_id,
+def _take(item: approval_pb2.ApprovalItem, judgement: Judgement, environment: str) -> _Taken:
+    facts = facts_of(item.actions, item.context, judgement, item.reason)
+    return _Taken(item, judgement, secrets.token_urlsafe(_GRANT_BYTES), facts, environment)
+
+
+def _requested(record: Record, taken: _Taken) -> bytes:
+    """The journal's entry of a new approval: what was found, and what the policy made of it."""
+    verdict = taken.judgement.verdict
+    return journal.about(
+        "APPROVAL_REQUESTED",
+        record,
+        actor=POLICY if record.decision else record.requester,
+        score=record.facts.score,
+        factor_ids=list(record.facts.factor_ids),
+        policy_rule=record.facts.policy_rule,
+        policy_etag=record.facts.policy_etag,
+        outcome=risk_pb2.PolicyOutcome.Name(risk_pb2.PolicyOutcome.ValueType(int(verdict.outcome))),
+        reason=verdict.reason,
+        attempt=record.attempt,
+        grant_id=record.grants[0] if record.grants else "",
     )
-
-
-def _busy(approval_id: str) -> Aborted:
-    return Aborted("APPROVAL_BUSY", f"{approval_id} keeps changing; repeat the call", approval_id=approval_id)
-
-
-def _take(item: approval_pb2.ApprovalItem, judgement: Judgement) -> _Taken:
-    """What is stored of an item. Secrets are masked: the digest is of the original, and only its worker needs that."""
-    actions = [redacted(action) for action in item.actions]
-    body = approval_pb2.Approval(
-        actions=actions,
-        context=redacted(item.context),
-        preview=convert.preview_message(item.actions),
-        reason=redact(item.reason),
-        policy_reason=judgement.verdict.reason,
-    )
-    judgement.put_assessment(body.assessment)
-    if any(shown != action for shown, action in zip(actions, item.actions, strict=True)):
-        # The places are those of the original, which nobody sees.
-        for factor in body.assessment.factors:
-            factor.ClearField("span")
-    return _Taken(item, judgement, secrets.token_urlsafe(_GRANT_BYTES), body.SerializeToString())
 
 
 def _answer(taken: _Taken, created: Created) -> approval_pb2.RequestedApproval:
     record, item = created.record, taken.item
+    if created.too_many:
+        return approval_pb2.RequestedApproval(
+            error_reason="TOO_MANY_PENDING",
+            error_message=f"too many of {item.context.run_id} wait for a human; ask again when some are decided",
+        )
     if created.is_new:
         return _granted(record, taken.secret if record.grants else "")
     stored = {

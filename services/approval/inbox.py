@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from services.approval.lifecycle import Record, State
-from services.approval.store.approvals import ApprovalStore
+from collections.abc import Callable
+
+from services.approval.record import Record
+from services.approval.store.approvals import ApprovalStore, Query
 
 # A page stops early, with a token, when it has read this many index entries or this many bytes: a filter that matches
 # little, or approvals of large files, must not make a call long or its answer larger than a message may be.
@@ -18,13 +20,13 @@ class Inbox:
         self._store = store
 
     async def page(
-        self, *, size: int, cursor: str, state: State | None, requester: str | None, run_id: str
+        self, query: Query, *, size: int, cursor: str, also: Callable[[Record], bool] = lambda record: True
     ) -> tuple[list[Record], str]:
         """At most `size` records after a cursor, and the cursor of the next page (empty: this was the last).
 
-        `requester` None means everybody's. A page can be shorter than `size` and still not be the last.
+        `also` must hold of each beside the query. A page can be shorter than `size` and still not be the last.
         """
-        indexes = self._store.indexes_for(state=state, requester=requester, run_id=run_id)
+        indexes = self._store.indexes_for(query)
         found: list[Record] = []
         read = size_bytes = 0
         while read < _READS_PER_CALL:
@@ -33,13 +35,8 @@ class Inbox:
             records, _ = await self._store.load_many(ids)
             read += len(ids)
             for approval_id, record in zip(ids, records, strict=True):
-                wanted = (
-                    record is not None
-                    and (state is None or record.state is state)
-                    and (requester is None or record.requester == requester)
-                )
-                if record is not None and wanted:
-                    size_bytes += len(record.body)
+                if record is not None and query.matches(record) and also(record):
+                    size_bytes += len(record.facts.body)
                     if len(found) == size or (found and size_bytes > _BYTES_PER_PAGE):
                         return found, cursor
                     found.append(record)

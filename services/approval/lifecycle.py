@@ -1,29 +1,38 @@
 """What can happen to an approval: every transition, as plain functions over plain data.
 
-    PENDING ──approve──▶ APPROVED ──redeem──▶ CONSUMED        created by the policy: APPROVED (auto) or DENIED
-       │ │ │                 └──use-by passes──▶ EXPIRED
-       │ │ └──decide-by passes──▶ EXPIRED
-       │ └──reject──▶ REJECTED
-       └──run ends──▶ WITHDRAWN
+    PENDING ──quorum met──▶ APPROVED ──redeem──▶ CONSUMED     created by the policy: APPROVED (auto) or DENIED
+     │ │ │ │   or broken glass  └──use-by passes──▶ EXPIRED
+     │ │ │ └──decide-by passes──▶ EXPIRED
+     │ │ └──first vote against──▶ REJECTED
+     │ └──run ends, or the requester takes it back──▶ WITHDRAWN
+     └──vote, edit, escalation──▶ PENDING
 
 Each function takes a record and the time (milliseconds of the Redis clock) and returns the `Change` to commit, or
-raises the error the caller gets. A change names the version it was decided on and the time before which it holds: the
-store commits it only if both still do, so two callers can never both win.
+raises the error the caller gets. A change holds on the version it was decided on and before a time: the store commits
+it only if both still hold, so two callers can never both win.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
+from services.approval import journal
+from services.approval.quorum import Vote, Voter, describe, filled, seats_for, size
+from services.approval.record import (
+    CLOCK,
+    ORCHESTRATOR,
+    Decision,
+    Facts,
+    Glass,
+    Record,
+    State,
+)
 from services.approval.risk import Level
 from services.runtime.errors import FailedPrecondition, NotFound, PermissionDenied
-
-POLICY = "policy"
-CLOCK = "clock"
-ORCHESTRATOR = "orchestrator"
 
 HOUR_MS = 3_600_000
 
@@ -31,17 +40,11 @@ HOUR_MS = 3_600_000
 # still redeemed once.
 GRANTS_KEPT = 4
 
+GLASS_USE_MS = 15 * 60_000
+"""How long what was approved by breaking the glass can be used: long enough to act, too short to get used to."""
 
-class State(IntEnum):
-    """The states of `harness.approval.v1.ApprovalState`, with the same numbers."""
-
-    PENDING = 1
-    APPROVED = 2
-    REJECTED = 3
-    EXPIRED = 4
-    CONSUMED = 5
-    DENIED = 6
-    WITHDRAWN = 7
+MAX_REVISIONS = 20
+"""Of one approval: each starts its clock again, which must end."""
 
 
 class Outcome(IntEnum):
@@ -51,17 +54,6 @@ class Outcome(IntEnum):
     HUMAN = 2
     DENY = 3
 
-
-TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.PENDING: frozenset({State.APPROVED, State.REJECTED, State.EXPIRED, State.WITHDRAWN}),
-    State.APPROVED: frozenset({State.CONSUMED, State.EXPIRED}),
-    State.REJECTED: frozenset(),
-    State.EXPIRED: frozenset(),
-    State.CONSUMED: frozenset(),
-    State.DENIED: frozenset(),
-    State.WITHDRAWN: frozenset(),
-}
-CLOSED = frozenset(state for state, following in TRANSITIONS.items() if not following)
 
 # Hours a human has, by level (the predecessor's, with CRITICAL and UNKNOWN as HIGH).
 DECIDE_HOURS: Mapping[Level, int] = {
@@ -86,42 +78,6 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """Who decided, what, and why. `by` is a subject, or POLICY, CLOCK or ORCHESTRATOR when nobody was asked."""
-
-    approved: bool
-    by: str
-    reason: str
-    at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """An approval as it is stored. `body` is what never changes: the actions, their assessment, the preview."""
-
-    id: str
-    version: int
-    state: State
-    requester: str
-    request_id: str
-    run_id: str
-    step_id: str
-    digest: str
-    created_ms: int
-    body: bytes = field(repr=False)
-    decide_by_ms: int = 0
-    use_by_ms: int = 0
-    decision: Decision | None = None
-    attempt: int = 0
-    grants: tuple[str, ...] = ()
-
-    @property
-    def was_asked(self) -> bool:
-        """Whether a human was asked, and so somebody waits for the decision."""
-        return self.decide_by_ms > 0
-
-
-@dataclass(frozen=True, slots=True)
 class Opening:
     """How an approval begins. Durations, not times: the clock is read where it is stored."""
 
@@ -133,91 +89,61 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What to commit: fields left None stay as they are. It holds on `version`, before `before_ms` (0: at any time)."""
+    """What to commit: the record as it will be. It holds on `before`, and until `before_ms` (0: at any time).
 
-    version: int
-    state: State
+    `event` is the journal's entry; None for what nobody needs to know. `news` is whether watchers are told of it.
+    """
+
+    before: Record
+    after: Record
     before_ms: int = 0
-    decision: Decision | None = None
-    use_by_ms: int | None = None
-    attempt: int | None = None
-    grants: tuple[str, ...] | None = None
+    event: bytes | None = None
+    news: bool = False
 
 
-def open_with(outcome: Outcome, level: Level, times: Times) -> Opening:
-    """The state an approval begins in: what the policy decided, or pending."""
+def _change(
+    record: Record, kind: str = "", *, before_ms: int = 0, said: Mapping[str, Any] | None = None, **fields: Any
+) -> Change:
+    """A change of some fields; `said` is what its journal entry says beside the record's own facts."""
+    after = dataclasses.replace(record, version=record.version + 1, **fields)
+    event = journal.about(kind, after, **(said or {})) if kind else None
+    return Change(record, after, before_ms, event, journal.is_public(after, kind))
+
+
+def open_with(
+    outcome: Outcome, level: Level, times: Times, *, decide_within_ms: int = 0, use_within_ms: int = 0
+) -> Opening:
+    """The state an approval begins in: what the policy decided, or pending. Durations of 0 are the service's own."""
     match outcome:
         case Outcome.AUTO:
-            return Opening(State.APPROVED, use_within_ms=times.use_ms, decided=True)
+            return Opening(State.APPROVED, use_within_ms=use_within_ms or times.use_ms, decided=True)
         case Outcome.DENY:
             return Opening(State.DENIED, decided=True)
         case Outcome.HUMAN:
-            return Opening(State.PENDING, decide_within_ms=times.to_decide(level))
+            return Opening(State.PENDING, decide_within_ms=decide_within_ms or times.to_decide(level))
 
 
-def due_ms(record: Record) -> int:
-    """When the record expires by itself; 0 if it never does."""
-    match record.state:
-        case State.PENDING:
-            return record.decide_by_ms
-        case State.APPROVED:
-            return record.use_by_ms
-        case _:
-            return 0
-
-
-def apply(record: Record, change: Change) -> Record:
-    """The record as it is once the change is committed."""
-    return dataclasses.replace(
-        record,
-        version=change.version + 1,
-        state=change.state,
-        decision=record.decision if change.decision is None else change.decision,
-        use_by_ms=record.use_by_ms if change.use_by_ms is None else change.use_by_ms,
-        attempt=record.attempt if change.attempt is None else change.attempt,
-        grants=record.grants if change.grants is None else change.grants,
-    )
-
-
-def decide(
-    record: Record,
-    *,
-    approve: bool,
-    by: str,
-    reason: str,
-    now_ms: int,
-    times: Times,
-    actor: str = "",
-    seen_digest: str = "",
-) -> Change | None:
-    """Approve or reject. None: somebody has already decided the same, and that is the answer.
-
-    `actor` is who acts in the name of `by`, if that is somebody else.
-
-
-    Raises PermissionDenied (SELF_APPROVAL), FailedPrecondition (DIGEST_MISMATCH if `seen_digest` is given and another,
-    APPROVAL_EXPIRED, APPROVAL_WITHDRAWN, ALREADY_DECIDED).
-    """
-    if record.requester in (by, actor):
+def check_author(record: Record, *people: str) -> None:
+    """Raise PermissionDenied (SELF_APPROVAL) if one of these people may not decide: it runs on their initiative."""
+    own = record.authors.intersection(people) - {""}
+    if own:
         raise PermissionDenied(
             "SELF_APPROVAL",
-            f"{record.requester} asked for {record.id}, so somebody else must decide it",
+            f"{record.id} would run on the initiative of {sorted(own)[0]}, so somebody else must decide it",
             approval_id=record.id,
         )
-    if seen_digest and seen_digest != record.digest:
-        raise FailedPrecondition(
-            "DIGEST_MISMATCH",
-            f"{record.id} is for other actions than those you saw; look at it again",
-            approval_id=record.id,
-            digest=record.digest,
-        )
+
+
+def check_pending(record: Record, now_ms: int) -> None:
+    """Raise FailedPrecondition unless it can still be decided.
+
+    APPROVAL_WITHDRAWN, ALREADY_DECIDED (by the policy as well), APPROVAL_EXPIRED.
+    """
     if record.state is State.WITHDRAWN:
         raise FailedPrecondition(
-            "APPROVAL_WITHDRAWN", f"{record.id} was withdrawn: its run has ended", approval_id=record.id
+            "APPROVAL_WITHDRAWN", f"{record.id} was withdrawn: nobody wants it any more", approval_id=record.id
         )
     if record.decision is not None and record.decision.by != CLOCK:
-        if record.decision.approved == approve:
-            return None
         verdict = "approved" if record.decision.approved else "rejected"
         raise FailedPrecondition(
             "ALREADY_DECIDED",
@@ -225,38 +151,242 @@ def decide(
             approval_id=record.id,
             state=record.state.name,
         )
-    if record.state is State.EXPIRED or now_ms >= record.decide_by_ms:
+    if record.state is not State.PENDING or now_ms >= record.decide_by_ms:
         raise FailedPrecondition(
             "APPROVAL_EXPIRED", f"the time to decide {record.id} has passed; ask again", approval_id=record.id
         )
-    return Change(
-        version=record.version,
-        state=State.APPROVED if approve else State.REJECTED,
+
+
+def check_seen(record: Record, digest: str) -> None:
+    """Raise FailedPrecondition (DIGEST_MISMATCH) if somebody saw other actions than those it is for now."""
+    if digest and digest != record.digest:
+        raise FailedPrecondition(
+            "DIGEST_MISMATCH",
+            f"{record.id} is for other actions than those you saw; look at it again",
+            approval_id=record.id,
+            digest=record.digest,
+        )
+
+
+def vote(
+    record: Record,
+    voter: Voter,
+    *,
+    approve: bool,
+    reason: str,
+    now_ms: int,
+    times: Times,
+    reject_code: int = 0,
+    seen_digest: str = "",
+) -> Change | None:
+    """Vote for or against. None: the same vote, or the same decision, has been made, and that is the answer.
+
+    A vote against ends it; whoever has an approver's role or a seat can cast one. A vote for it counts if it fills a
+    seat. `reason` is stored as it is given.
+
+    Raises PermissionDenied (SELF_APPROVAL, NO_SEAT), FailedPrecondition (DIGEST_MISMATCH if `seen_digest` is given and
+    another, SEATS_TAKEN, APPROVAL_EXPIRED, APPROVAL_WITHDRAWN, ALREADY_DECIDED).
+    """
+    check_author(record, voter.subject, voter.acting, voter.on_behalf_of)
+    check_seen(record, seen_digest)
+    decision = record.decision
+    by_people = decision is not None and decision.by not in (CLOCK, ORCHESTRATOR)
+    if decision is not None and by_people and record.state is not State.WITHDRAWN and decision.approved == approve:
+        return None
+    check_pending(record, now_ms)
+    seats = seats_for(record.facts.quorum, voter)
+    if not seats and (approve or not voter.roles):
+        raise PermissionDenied(
+            "NO_SEAT",
+            f"{record.id} needs {describe(record.facts.quorum)}; you are none of these",
+            approval_id=record.id,
+            quorum=describe(record.facts.quorum),
+        )
+    own = Vote(voter.subject, approve, reason, now_ms, seats, voter.on_behalf_of)
+    earlier = next((cast for cast in record.votes if cast.voter == voter.subject), None)
+    said: dict[str, Any] = {
+        "actor": voter.subject,
+        "acting": voter.acting,
+        "on_behalf_of": voter.on_behalf_of,
+        "reason": reason,
+        "reject_code": journal.reject_code_name(reject_code),
+    }
+    others = tuple(cast for cast in record.votes if cast.voter != voter.subject)
+    votes = (*others, own)
+    if not approve:
+        rejection = Decision(False, voter.subject, reason, now_ms, reject_code)
+        return _change(
+            record,
+            "REJECTED",
+            before_ms=record.decide_by_ms,
+            said=said,
+            state=State.REJECTED,
+            votes=votes,
+            decision=rejection,
+        )
+    if earlier is not None:
+        return None
+    quorum = record.facts.quorum
+    before, now = (filled(quorum, [cast.seats for cast in cast_votes]) for cast_votes in (others, votes))
+    if now == before:
+        raise FailedPrecondition(
+            "SEATS_TAKEN",
+            f"others have filled the seats of {record.id} that you could; it still needs somebody else "
+            f"({describe(quorum)})",
+            approval_id=record.id,
+        )
+    said["votes_for"] = now
+    if now < size(quorum):
+        return _change(record, "VOTED", before_ms=record.decide_by_ms, said=said, votes=votes)
+    use_by_ms = now_ms + (record.facts.use_within_ms or times.use_ms)
+    return _change(
+        record,
+        "APPROVED",
         before_ms=record.decide_by_ms,
-        decision=Decision(approve, by, reason, now_ms),
-        use_by_ms=now_ms + times.use_ms if approve else None,
+        said={**said, "use_by_ms": use_by_ms},
+        state=State.APPROVED,
+        votes=votes,
+        decision=Decision(True, voter.subject, reason, now_ms),
+        use_by_ms=use_by_ms,
     )
+
+
+def can_vote(record: Record, voter: Voter) -> bool:
+    """Whether a vote for it would count now: it is pending, not theirs, and a seat is free for them."""
+    if record.state is not State.PENDING or record.authors & {voter.subject, voter.acting, voter.on_behalf_of}:
+        return False
+    seats = seats_for(record.facts.quorum, voter)
+    if not seats or any(cast.voter == voter.subject for cast in record.votes):
+        return False
+    cast_seats = [cast.seats for cast in record.votes]
+    return filled(record.facts.quorum, [*cast_seats, seats]) > filled(record.facts.quorum, cast_seats)
+
+
+def break_glass(record: Record, voter: Voter, *, reason: str, seen_digest: str, now_ms: int) -> Change | None:
+    """Approve alone, as an admin in an emergency. None: this admin has already done it.
+
+    Raises as `vote`, but for the seats.
+    """
+    check_author(record, voter.subject, voter.acting)
+    check_seen(record, seen_digest)
+    if record.glass is not None and record.glass.by == voter.subject:
+        return None
+    check_pending(record, now_ms)
+    use_by_ms = now_ms + GLASS_USE_MS
+    return _change(
+        record,
+        "GLASS_BROKEN",
+        before_ms=record.decide_by_ms,
+        said={"actor": voter.subject, "acting": voter.acting, "reason": reason, "use_by_ms": use_by_ms},
+        state=State.APPROVED,
+        decision=Decision(True, voter.subject, reason, now_ms),
+        glass=Glass(voter.subject, reason),
+        use_by_ms=use_by_ms,
+    )
+
+
+def review_glass(record: Record, voter: Voter, *, justified: bool, review: str, now_ms: int) -> Change | None:
+    """Say whether breaking the glass was right. None: it has been reviewed, and that review stands.
+
+    Raises PermissionDenied (SELF_APPROVAL for the author, SELF_REVIEW for who broke it), FailedPrecondition
+    (GLASS_NOT_BROKEN).
+    """
+    check_author(record, voter.subject, voter.acting)
+    if record.glass is None:
+        raise FailedPrecondition("GLASS_NOT_BROKEN", f"nobody broke the glass of {record.id}", approval_id=record.id)
+    if record.glass.by in (voter.subject, voter.acting):
+        raise PermissionDenied(
+            "SELF_REVIEW", f"you broke the glass of {record.id}; somebody else must review it", approval_id=record.id
+        )
+    if record.glass.reviewed_by:
+        return None
+    reviewed = dataclasses.replace(
+        record.glass, reviewed_by=voter.subject, justified=justified, review=review, reviewed_ms=now_ms
+    )
+    said = {
+        "actor": voter.subject,
+        "acting": voter.acting,
+        "reason": review,
+        "subject_name": "justified" if justified else "not justified",
+    }
+    return _change(record, "GLASS_REVIEWED", said=said, glass=reviewed)
+
+
+def revise(
+    record: Record,
+    facts: Facts,
+    *,
+    by: str,
+    acting: str,
+    reason: str,
+    seen_digest: str,
+    decide_within_ms: int,
+    now_ms: int,
+) -> Change | None:
+    """Replace the actions: votes are void, the clock starts again, and `by` may not vote any more.
+
+    `facts` is what was found out about the new actions; their revision is set here. None: they are those it has.
+
+    Raises FailedPrecondition: DIGEST_MISMATCH, TOO_MANY_REVISIONS, and what `check_pending` raises.
+    """
+    check_pending(record, now_ms)
+    if facts.digest == record.digest:
+        return None
+    check_seen(record, seen_digest)
+    if record.facts.revision >= MAX_REVISIONS:
+        raise FailedPrecondition(
+            "TOO_MANY_REVISIONS",
+            f"{record.id} was edited {MAX_REVISIONS - 1} times; reject it, and ask anew",
+            approval_id=record.id,
+        )
+    editors = {by, acting} - {"", record.requester, *record.initiators}
+    return _change(
+        record,
+        "REVISED",
+        before_ms=record.decide_by_ms,
+        said={"actor": by, "acting": acting, "reason": reason, "decide_by_ms": now_ms + decide_within_ms},
+        facts=dataclasses.replace(facts, revision=record.facts.revision + 1),
+        initiators=(*record.initiators, *sorted(editors)),
+        votes=(),
+        decide_by_ms=now_ms + decide_within_ms,
+        escalate_at_ms=now_ms + decide_within_ms // 2,
+        escalated_ms=0,
+    )
+
+
+def escalate(record: Record, now_ms: int) -> Change | None:
+    """Note that half of the time to decide has passed. None: it is not time, or it is noted."""
+    if record.state is not State.PENDING or record.escalated_ms or not record.escalate_at_ms:
+        return None
+    if not record.escalate_at_ms <= now_ms < record.decide_by_ms:
+        return None
+    return _change(record, "ESCALATED", before_ms=record.decide_by_ms, said={"actor": CLOCK}, escalated_ms=now_ms)
 
 
 def expire(record: Record, now_ms: int) -> Change | None:
     """Close what nobody decided, or nobody used, in time. None: it is not due."""
-    due = due_ms(record)
+    due = {State.PENDING: record.decide_by_ms, State.APPROVED: record.use_by_ms}.get(record.state, 0)
     if not due or now_ms < due:
         return None
-    decision = None
+    decision, reason = record.decision, "nobody used it in time"
     if record.state is State.PENDING:
-        decision = Decision(False, CLOCK, "nobody decided in time", now_ms)
-    return Change(version=record.version, state=State.EXPIRED, decision=decision)
+        reason = "nobody decided in time"
+        decision = Decision(False, CLOCK, reason, now_ms)
+    return _change(record, "EXPIRED", said={"actor": CLOCK, "reason": reason}, state=State.EXPIRED, decision=decision)
 
 
-def withdraw(record: Record, now_ms: int) -> Change | None:
-    """Close what is pending when its run has ended. None: it is not pending."""
+def withdraw(
+    record: Record, now_ms: int, *, by: str = ORCHESTRATOR, reason: str = "the run has ended"
+) -> Change | None:
+    """Close what is pending because nobody wants it any more. None: it is not pending."""
     if record.state is not State.PENDING:
         return None
-    return Change(
-        version=record.version,
+    return _change(
+        record,
+        "WITHDRAWN",
+        said={"actor": by, "reason": reason},
         state=State.WITHDRAWN,
-        decision=Decision(False, ORCHESTRATOR, "the run has ended", now_ms),
+        decision=Decision(False, by, reason, now_ms),
     )
 
 
@@ -269,17 +399,26 @@ def mint(record: Record, *, attempt: int, grant_hash: str, now_ms: int) -> Chang
     if not usable or attempt < 1 or attempt < record.attempt:
         return None
     kept = record.grants if attempt == record.attempt else ()
-    return Change(
-        version=record.version,
-        state=record.state,
+    return _change(
+        record,
+        "GRANT_ISSUED",
         before_ms=record.use_by_ms,
+        said={"actor": ORCHESTRATOR, "attempt": attempt, "grant_id": grant_hash},
         attempt=attempt,
         grants=(*kept, grant_hash)[-GRANTS_KEPT:],
     )
 
 
 def redeem(
-    record: Record, *, grant_hash: str, digest: str, run_id: str, step_id: str, attempt: int, now_ms: int
+    record: Record,
+    *,
+    grant_hash: str,
+    digest: str,
+    run_id: str,
+    step_id: str,
+    attempt: int,
+    now_ms: int,
+    by: str = "",
 ) -> Change:
     """Consume an approval by one of its grants.
 
@@ -304,4 +443,10 @@ def redeem(
             approval_id=record.id,
             mismatch=",".join(wrong),
         )
-    return Change(version=record.version, state=State.CONSUMED, before_ms=record.use_by_ms)
+    return _change(
+        record,
+        "GRANT_REDEEMED",
+        before_ms=record.use_by_ms,
+        said={"actor": by, "attempt": attempt, "grant_id": grant_hash},
+        state=State.CONSUMED,
+    )

@@ -1,15 +1,25 @@
-"""A stored approval as the contract has it."""
+"""A stored approval, and what happened to it, as the contract has them."""
 
 from __future__ import annotations
 
+from google.protobuf.json_format import ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from harness.approval.v1 import approval_pb2
-from services.approval.lifecycle import Change, Decision, Record, State, apply
-from services.approval.store.approvals import Commit
+from harness.approval.v1 import approval_pb2, audit_pb2
+from harness.common.v1 import access_pb2
+from services.approval.quorum import ADMIN, Seat
+from services.approval.record import Decision, Record, State
+from services.approval.store.approvals import Comment
+from services.approval.store.events import Entry
 
 # What those who asked, and others, wait for. Redeeming is no decision.
-_DECIDED = frozenset({State.APPROVED, State.REJECTED, State.EXPIRED, State.WITHDRAWN})
+_DECISIONS = {
+    "AUDIT_EVENT_TYPE_APPROVED": True,
+    "AUDIT_EVENT_TYPE_GLASS_BROKEN": True,
+    "AUDIT_EVENT_TYPE_REJECTED": False,
+    "AUDIT_EVENT_TYPE_EXPIRED": False,
+    "AUDIT_EVENT_TYPE_WITHDRAWN": False,
+}
 
 
 def timestamp(ms: int) -> Timestamp:
@@ -31,39 +41,94 @@ def decision_message(decision: Decision) -> approval_pb2.Decision:
         decided_by=decision.by,
         reason=decision.reason,
         decide_time=timestamp(decision.at_ms),
+        reject_code=audit_pb2.RejectCode.ValueType(decision.reject_code),
     )
 
 
-def approval_message(record: Record, *, with_actions: bool = True) -> approval_pb2.Approval:
-    """An approval as the contract has it."""
-    message = approval_pb2.Approval.FromString(record.body)
+def seat_message(seat: Seat) -> approval_pb2.Seat:
+    """A seat as the contract has it."""
+    if seat.group:
+        return approval_pb2.Seat(group=seat.group, count=seat.count)
+    role = access_pb2.ROLE_ADMIN if seat.role == ADMIN else access_pb2.ROLE_APPROVER
+    return approval_pb2.Seat(role=role, count=seat.count)
+
+
+def comment_message(comment: Comment) -> approval_pb2.Comment:
+    """A comment as the contract has it."""
+    return approval_pb2.Comment(author=comment.author, text=comment.text, create_time=timestamp(comment.at_ms))
+
+
+def approval_message(record: Record, *, with_actions: bool = True, body: bytes | None = None) -> approval_pb2.Approval:
+    """An approval as the contract has it; `body` replaces that of the record, for an earlier revision."""
+    facts = record.facts
+    message = approval_pb2.Approval.FromString(facts.body if body is None else body)
     if not with_actions:
         message.ClearField("actions")
     message.id = record.id
     message.state = state_number(record.state)
     message.requester = record.requester
-    message.digest = record.digest
+    message.digest = facts.digest
+    message.revision = facts.revision
+    message.initiators.extend(record.initiators)
+    message.group = facts.group
+    message.policy_rule = facts.policy_rule
+    message.policy_etag = facts.policy_etag
+    message.remembered_from = record.remembered_from
+    message.comments = record.comments
     message.create_time.CopyFrom(timestamp(record.created_ms))
     if record.decide_by_ms:
+        message.quorum.extend(seat_message(seat) for seat in facts.quorum)
         message.decide_by.CopyFrom(timestamp(record.decide_by_ms))
     if record.use_by_ms:
         message.use_by.CopyFrom(timestamp(record.use_by_ms))
+    if record.escalated_ms:
+        message.escalate_time.CopyFrom(timestamp(record.escalated_ms))
     if record.decision is not None:
         message.decision.CopyFrom(decision_message(record.decision))
+    for vote in record.votes:
+        message.votes.add(
+            voter=vote.voter,
+            approved=vote.approved,
+            on_behalf_of=vote.on_behalf_of,
+            reason=vote.reason,
+            vote_time=timestamp(vote.at_ms),
+        )
+    if record.glass is not None:
+        glass = record.glass
+        message.broken_glass.broken_by = glass.by
+        message.broken_glass.reason = glass.reason
+        if glass.reviewed_by:
+            message.broken_glass.reviewed_by = glass.reviewed_by
+            message.broken_glass.justified = glass.justified
+            message.broken_glass.review = glass.review
+            message.broken_glass.review_time.CopyFrom(timestamp(glass.reviewed_ms))
     return message
 
 
-def commit_of(record: Record, change: Change) -> Commit:
-    """The change with the decision that watchers get: none where no human was asked, so that nobody waits."""
-    after = apply(record, change)
-    is_news = record.was_asked and change.state is not record.state and change.state in _DECIDED
-    if not is_news:
-        return Commit(record, change)
-    event = approval_pb2.WatchDecisionsResponse(
-        approval_id=record.id,
-        state=state_number(after.state),
-        run_id=record.run_id,
-        step_id=record.step_id,
-        decision=decision_message(after.decision) if after.decision else None,
+def event_message(entry: Entry) -> approval_pb2.WatchApprovalsResponse:
+    """A published event as watchers get it."""
+    # A release that writes more must not stop one that reads less.
+    event = ParseDict(entry.event, audit_pb2.AuditEvent(), ignore_unknown_fields=True)
+    return approval_pb2.WatchApprovalsResponse(sequence=entry.sequence, time=timestamp(entry.time_ms), event=event)
+
+
+def decision_event(entry: Entry) -> approval_pb2.WatchDecisionsResponse | None:
+    """A published event as those get it who wait for decisions; None if it is none."""
+    event = entry.event
+    approved = _DECISIONS.get(event["type"])
+    if approved is None:
+        return None
+    found = approval_pb2.WatchDecisionsResponse(
+        sequence=entry.sequence,
+        approval_id=event.get("approval_id", ""),
+        state=approval_pb2.ApprovalState.Value(f"APPROVAL_STATE_{event.get('state', '').upper()}"),
+        run_id=event.get("run_id", ""),
+        step_id=event.get("step_id", ""),
     )
-    return Commit(record, change, event.SerializeToString())
+    found.decision.approved = approved
+    found.decision.decided_by = event.get("actor", "")
+    found.decision.reason = event.get("reason", "")
+    found.decision.decide_time.CopyFrom(timestamp(entry.time_ms))
+    if event.get("reject_code"):
+        found.decision.reject_code = audit_pb2.RejectCode.Value(event["reject_code"])
+    return found

@@ -21,13 +21,16 @@ class ApprovalSettings(ServiceSettings):
     approval_use_seconds: float = Field(3600.0, gt=0, description="time to use an approval, from its decision")
     approval_sweep_seconds: float = Field(1.0, gt=0, description="how often to look for what has expired")
     approval_publish_seconds: float = Field(
-        1.0, gt=0, description="how often to look for decisions that a crash left unpublished"
+        1.0, gt=0, description="how often to look for events that a crash left unpublished"
     )
     approval_retention_days: float = Field(
         400.0, gt=0, description="how long closed approvals are kept; pending and approved ones always are"
     )
-    approval_decisions_kept: int = Field(
-        100_000, ge=100, description="about how many decisions a watcher can fall behind and still resume"
+    approval_events_kept: int = Field(
+        100_000, ge=100, description="about how many events a watcher can fall behind and still resume"
+    )
+    approval_pending_per_run: int = Field(
+        1000, ge=0, description="how many approvals of one run may wait for a human; 0 is any number"
     )
 
     risk_rule_packs: str = Field(

@@ -29,6 +29,7 @@ MAX_TOKEN_CHARS = 8192
 MIN_SECRET_BYTES = 32
 # NIST SP 800-57: RSA below 2048 bits no longer protects.
 MIN_RSA_BITS = 2048
+MAX_GROUPS = 256
 MAX_SUBJECT_CHARS = 256
 _CACHE_SIZE = 4096
 _ROLES = {name.removeprefix("ROLE_").lower(): value for name, value in Role.items() if value != ROLE_UNSPECIFIED}
@@ -151,7 +152,12 @@ def _caller_from(claims: dict[str, Any]) -> Caller:
         actor = _subject(act.get("sub"), "act.sub")
     # A role that this release does not know grants nothing.
     known = frozenset(_ROLES[role] for role in roles if role in _ROLES)
-    return Caller(_subject(claims["sub"], "sub"), known, actor)
+    groups = claims.get("groups", [])
+    if not isinstance(groups, list) or len(groups) > MAX_GROUPS:
+        raise Unauthenticated(
+            "TOKEN_INVALID", f"the token's groups must be a list of at most {MAX_GROUPS} names", claim="groups"
+        )
+    return Caller(_subject(claims["sub"], "sub"), known, actor, frozenset(_subject(name, "groups") for name in groups))
 
 
 def _subject(value: Any, claim: str) -> str:
@@ -224,11 +230,12 @@ def sign_token(
     ttl: float = 300.0,
     issuer: str = "harness.dev",
     audience: str = "harness",
+    groups: Iterable[str] = (),
     now: float | None = None,
 ) -> str:
     """An HS256 token for development. `roles` as tokens spell them ("approver"); `ttl` in seconds."""
     issued = time.time() if now is None else now
-    claims = {
+    claims: dict[str, Any] = {
         "sub": subject,
         "roles": sorted(roles),
         "iss": issuer,
@@ -236,6 +243,8 @@ def sign_token(
         "iat": int(issued),
         "exp": int(issued + ttl),
     }
+    if named := sorted(groups):
+        claims["groups"] = named
     return jwt.encode(claims, secret, algorithm="HS256")
 
 

@@ -19,11 +19,13 @@ class Caller:
         subject: the token's `sub`; empty for an anonymous caller of a public method.
         roles: `harness.common.v1.Role` values.
         actor: the token's `act.sub` (RFC 8693): who acts in the subject's name; empty where they are the same.
+        groups: the token's `groups`: what the subject belongs to, as the identity provider names it.
     """
 
     subject: str
     roles: frozenset[int]
     actor: str = ""
+    groups: frozenset[str] = frozenset()
 
     @property
     def is_admin(self) -> bool:

@@ -10,32 +10,45 @@ import grpc
 
 from harness.approval.v1 import approval_pb2, approval_pb2_grpc
 from harness.common.v1.access_pb2 import ROLE_ADMIN, ROLE_APPROVER, ROLE_SERVICE
-from services.approval.gate import Gate, not_found
+from services.approval import convert
+from services.approval.changes import not_found
+from services.approval.desk import MAX_COMMENTS, Desk
+from services.approval.gate import Gate
 from services.approval.inbox import Inbox
-from services.approval.lifecycle import Record, State
-from services.approval.messages import approval_message
-from services.approval.store.decisions import DecisionLog, DecisionsLost
+from services.approval.lifecycle import can_vote
+from services.approval.messages import approval_message, comment_message, decision_event, event_message
+from services.approval.quorum import ADMIN, APPROVER, Voter
+from services.approval.record import Record, State
+from services.approval.store.approvals import Query
+from services.approval.store.events import Entry, EventLog, EventsLost
 from services.runtime.context import Caller, current_caller, draining
-from services.runtime.errors import OutOfRange, Unavailable
+from services.runtime.errors import HarnessError, OutOfRange, PermissionDenied, Unavailable
 from services.runtime.paging import page_for
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-# How late a watcher notices a decision if the notice of it was lost.
+# How late a watcher notices an event if the notice of it was lost.
 _RECHECK_SECONDS = 5.0
+_ROLES = {ROLE_APPROVER: APPROVER, ROLE_ADMIN: ADMIN}
 
 
 def _sees_all(caller: Caller) -> bool:
     return caller.has(ROLE_APPROVER, ROLE_ADMIN, ROLE_SERVICE)
 
 
-class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
-    """Translates between the contract and the gate; who may see what is decided here."""
+def _voter(caller: Caller) -> Voter:
+    roles = frozenset(name for role, name in _ROLES.items() if role in caller.roles)
+    return Voter(caller.subject, roles, caller.groups, caller.actor)
 
-    def __init__(self, gate: Gate, inbox: Inbox, decisions: DecisionLog) -> None:
+
+class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
+    """Translates between the contract, the gate and the desk; who may see what is decided here."""
+
+    def __init__(self, gate: Gate, desk: Desk, inbox: Inbox, events: EventLog) -> None:
         self._gate = gate
+        self._desk = desk
         self._inbox = inbox
-        self._decisions = decisions
+        self._events = events
 
     async def RequestApprovals(
         self, request: approval_pb2.RequestApprovalsRequest, context: Context
@@ -43,15 +56,28 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         """Take a batch of items."""
         return approval_pb2.RequestApprovalsResponse(results=await self._gate.request(request.items))
 
+    async def _visible(self, approval_id: str) -> Record:
+        """An approval that the caller may see. Raises NotFound."""
+        record = await self._gate.load(approval_id)
+        caller = current_caller()
+        if not _sees_all(caller) and record.requester != caller.subject and not can_vote(record, _voter(caller)):
+            raise not_found(approval_id)
+        return record
+
     async def GetApproval(
         self, request: approval_pb2.GetApprovalRequest, context: Context
     ) -> approval_pb2.GetApprovalResponse:
         """Return one approval, if the caller may see it."""
-        record = await self._gate.load(request.approval_id)
-        caller = current_caller()
-        if not _sees_all(caller) and record.requester != caller.subject:
-            raise not_found(request.approval_id)
-        return approval_pb2.GetApprovalResponse(approval=approval_message(record))
+        record = await self._visible(request.approval_id)
+        if request.revision in (0, record.facts.revision):
+            return approval_pb2.GetApprovalResponse(approval=approval_message(record))
+        body = await self._desk.earlier(record, request.revision)
+        approval = approval_message(record, body=body)
+        approval.revision = request.revision
+        # What was voted, and the digest, are of the latest revision.
+        approval.ClearField("votes")
+        approval.ClearField("digest")
+        return approval_pb2.GetApprovalResponse(approval=approval)
 
     async def ListApprovals(
         self, request: approval_pb2.ListApprovalsRequest, context: Context
@@ -59,12 +85,30 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         """Return a page of the approvals the caller may see."""
         caller = current_caller()
         page = page_for(request)
+        state = State(request.state) if request.state else None
+        if request.mine_to_decide and state in (None, State.PENDING):
+            state = State.PENDING
+        requester = request.requester or None
+        if not _sees_all(caller) and not request.mine_to_decide:
+            if requester not in (None, caller.subject):
+                return approval_pb2.ListApprovalsResponse()
+            requester = caller.subject
+        query = Query(
+            state=state,
+            requester=requester,
+            run_id=request.run_id,
+            project_id=request.project_id,
+            level=request.level,
+            approval_type=convert.type_name(request.approval_type),
+            group=request.group,
+            needs_review=request.needs_review,
+        )
+        voter = _voter(caller)
         found, cursor = await self._inbox.page(
+            query,
             size=page.size,
             cursor=page.cursor,
-            state=State(request.state) if request.state else None,
-            requester=None if _sees_all(caller) else caller.subject,
-            run_id=request.run_id,
+            also=lambda record: not request.mine_to_decide or can_vote(record, voter),
         )
         return approval_pb2.ListApprovalsResponse(
             approvals=[approval_message(record) for record in found], next_page_token=page.next_token(cursor)
@@ -73,17 +117,103 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
     async def DecideApproval(
         self, request: approval_pb2.DecideApprovalRequest, context: Context
     ) -> approval_pb2.DecideApprovalResponse:
-        """Record the caller's decision."""
-        caller = current_caller()
-        record: Record = await self._gate.decide(
+        """Record the caller's vote."""
+        return approval_pb2.DecideApprovalResponse(approval=approval_message(await self._decide(request)))
+
+    async def _decide(self, request: approval_pb2.DecideApprovalRequest) -> Record:
+        approve = request.verdict == approval_pb2.VERDICT_APPROVE
+        return await self._desk.vote(
             request.approval_id,
-            approve=request.verdict == approval_pb2.VERDICT_APPROVE,
-            by=caller.subject,
-            actor=caller.actor,
+            _voter(current_caller()),
+            approve=approve,
+            reason=request.reason,
+            seen_digest=request.digest,
+            reject_code=0 if approve else request.reject_code,
+        )
+
+    async def DecideApprovals(
+        self, request: approval_pb2.DecideApprovalsRequest, context: Context
+    ) -> approval_pb2.DecideApprovalsResponse:
+        """Record the caller's votes, each by itself."""
+        response = approval_pb2.DecideApprovalsResponse()
+        for decision in request.decisions:
+            result = response.results.add(approval_id=decision.approval_id)
+            try:
+                approval = approval_message(await self._decide(decision), with_actions=False)
+            except HarnessError as error:
+                result.error_reason, result.error_message = error.reason, error.message
+            else:
+                approval.ClearField("preview")
+                result.approval.CopyFrom(approval)
+        return response
+
+    async def ReviseApproval(
+        self, request: approval_pb2.ReviseApprovalRequest, context: Context
+    ) -> approval_pb2.ReviseApprovalResponse:
+        """Replace the actions of a pending approval."""
+        record = await self._visible(request.approval_id)
+        revised = await self._desk.revise(
+            record,
+            request.actions,
+            by=_voter(current_caller()),
             reason=request.reason,
             seen_digest=request.digest,
         )
-        return approval_pb2.DecideApprovalResponse(approval=approval_message(record))
+        return approval_pb2.ReviseApprovalResponse(approval=approval_message(revised))
+
+    async def WithdrawApproval(
+        self, request: approval_pb2.WithdrawApprovalRequest, context: Context
+    ) -> approval_pb2.WithdrawApprovalResponse:
+        """Take back what the caller has asked for."""
+        record = await self._visible(request.approval_id)
+        caller = current_caller()
+        if record.requester != caller.subject:
+            raise PermissionDenied(
+                "NOT_THE_REQUESTER",
+                f"only {record.requester} can take {record.id} back; reject it instead",
+                approval_id=record.id,
+            )
+        withdrawn = await self._desk.withdraw_one(record.id, _voter(caller), request.reason)
+        return approval_pb2.WithdrawApprovalResponse(approval=approval_message(withdrawn))
+
+    async def AddComment(
+        self, request: approval_pb2.AddCommentRequest, context: Context
+    ) -> approval_pb2.AddCommentResponse:
+        """Add to a thread."""
+        record = await self._visible(request.approval_id)
+        comment = await self._desk.comment(record, _voter(current_caller()), request.text)
+        return approval_pb2.AddCommentResponse(comment=comment_message(comment))
+
+    async def ListComments(
+        self, request: approval_pb2.ListCommentsRequest, context: Context
+    ) -> approval_pb2.ListCommentsResponse:
+        """Return a part of a thread."""
+        record = await self._visible(request.approval_id)
+        page = page_for(request, maximum=MAX_COMMENTS)
+        start = int(page.cursor or 0)
+        found = await self._desk.comments(record.id, start, page.size + 1)
+        more = str(start + page.size) if len(found) > page.size else ""
+        return approval_pb2.ListCommentsResponse(
+            comments=[comment_message(comment) for comment in found[: page.size]], next_page_token=page.next_token(more)
+        )
+
+    async def BreakGlass(
+        self, request: approval_pb2.BreakGlassRequest, context: Context
+    ) -> approval_pb2.BreakGlassResponse:
+        """Approve alone, in an emergency."""
+        record = await self._desk.break_glass(
+            request.approval_id, _voter(current_caller()), reason=request.reason, seen_digest=request.digest
+        )
+        return approval_pb2.BreakGlassResponse(approval=approval_message(record))
+
+    async def ReviewBreakGlass(
+        self, request: approval_pb2.ReviewBreakGlassRequest, context: Context
+    ) -> approval_pb2.ReviewBreakGlassResponse:
+        """Review a broken glass."""
+        record = await self._desk.review_glass(
+            request.approval_id, _voter(current_caller()), justified=request.justified, review=request.review
+        )
+        return approval_pb2.ReviewBreakGlassResponse(approval=approval_message(record))
 
     async def WithdrawApprovals(
         self, request: approval_pb2.WithdrawApprovalsRequest, context: Context
@@ -95,22 +225,37 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         self, request: approval_pb2.WatchDecisionsRequest, context: Context
     ) -> AsyncIterator[approval_pb2.WatchDecisionsResponse]:
         """Stream decisions until the caller leaves or the process drains."""
-        after, drain = request.after_sequence, draining()
+        async for entry in self._follow(request.after_sequence, context, "DECISIONS_NOT_KEPT"):
+            decision = decision_event(entry)
+            if decision is not None:
+                yield decision
+
+    async def WatchApprovals(
+        self, request: approval_pb2.WatchApprovalsRequest, context: Context
+    ) -> AsyncIterator[approval_pb2.WatchApprovalsResponse]:
+        """Stream what happens, as far as the caller may see it, until they leave or the process drains."""
+        caller = current_caller()
+        async for entry in self._follow(request.after_sequence, context, "EVENTS_NOT_KEPT"):
+            if _sees_all(caller) or entry.event.get("requester") == caller.subject:
+                yield event_message(entry)
+
+    async def _follow(self, after: int, context: Context, not_kept: str) -> AsyncIterator[Entry]:
+        """Published events after a sequence, live. Raises OutOfRange (`not_kept`), Unavailable (DRAINING)."""
+        drain = draining()
         # A cancellation can be lost on Python 3.11 (asyncio.wait_for inside the Redis client), so it is looked at too.
         while not drain.is_set() and not context.cancelled():
-            news = self._decisions.news()
+            news = self._events.news()
             try:
-                entries = await self._decisions.read(after)
-            except DecisionsLost as lost:
+                entries = await self._events.read(after)
+            except EventsLost as lost:
                 raise OutOfRange(
-                    "DECISIONS_NOT_KEPT",
-                    f"the decisions after {after} are not kept; read the approvals, then watch from {lost.latest}",
+                    not_kept,
+                    f"the events after {after} are not kept; read the approvals, then watch from {lost.latest}",
                     latest_sequence=lost.latest,
                 ) from None
             for entry in entries:
-                decision = approval_pb2.WatchDecisionsResponse.FromString(entry.body)
-                decision.sequence = after = entry.sequence
-                yield decision
+                after = entry.sequence
+                yield entry
             if not entries:
                 await _first_of(news, drain)
         raise Unavailable("DRAINING", "this process is stopping; call again", after_sequence=after)
@@ -125,6 +270,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
             run_id=request.run_id,
             step_id=request.step_id,
             attempt=request.attempt,
+            by=current_caller().subject,
         )
         return approval_pb2.RedeemGrantResponse(approval_id=approval_id)
 

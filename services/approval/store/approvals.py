@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 from redis.asyncio import Redis
 
-from services.approval.lifecycle import CLOSED, Change, Decision, Opening, Record, State, apply, due_ms
+from services.approval.lifecycle import Change, Opening
+from services.approval.record import CLOSED, Decision, Facts, Record, State, due_ms
 from services.approval.store import keys, records
 from services.runtime.ids import is_id, new_id, shard_of
 from services.runtime.redis import Script, ScriptCall, run_scripts
@@ -18,42 +20,86 @@ from services.runtime.redis import Script, ScriptCall, run_scripts
 _HERE = Path(__file__).parent
 _CREATE = Script.load(_HERE / "create.lua")
 _COMMIT = Script.load(_HERE / "commit.lua")
+_COMMENT = Script.load(_HERE / "comment.lua")
 _FORGET = Script.load(_HERE / "forget.lua")
+
+# What create.lua answers.
+_EXISTS, _TOO_MANY = 0, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An approval to be created. `grant_hash` and `attempt` are stored if it opens as approved and a lease is named."""
+    """An approval to be created. `grant_hash` and `attempt` are stored if it opens as approved and a lease is named.
+
+    `decision` is what it opens with if it is decided (its time is set where it is stored), `event` makes the entry of
+    the journal from the record as it is stored.
+    """
 
     requester: str
     request_id: str
     run_id: str
     step_id: str
-    digest: str
-    body: bytes
+    facts: Facts
     opening: Opening
-    policy_reason: str
-    approved: bool
+    event: Callable[[Record], bytes]
+    project_id: str = ""
+    environment: str = ""
+    initiators: tuple[str, ...] = ()
+    decision: Decision | None = None
+    remembered_from: str = ""
     attempt: int = 0
     grant_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A record, whether this call made it, and the Redis time of the answer."""
+    """A record, whether this call made it, and the Redis time of the answer.
+
+    `too_many`: nothing was stored, for as many of the run as may be are pending.
+    """
 
     record: Record
     is_new: bool
     now_ms: int
+    too_many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
-    """A change of a record, and the decision to publish with it (None: nobody waits for it)."""
+class Comment:
+    """One entry of a thread."""
 
-    record: Record
-    change: Change
-    publish: bytes | None = None
+    author: str
+    text: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a list is to hold: everything that is set holds for each of its approvals."""
+
+    state: State | None = None
+    requester: str | None = None
+    run_id: str = ""
+    project_id: str = ""
+    level: int = 0
+    approval_type: str = ""
+    group: str = ""
+    needs_review: bool = False
+
+    def matches(self, record: Record) -> bool:
+        """Whether a record is one of them."""
+        facts = record.facts
+        owed = record.glass is not None and not record.glass.reviewed_by
+        return (
+            (self.state is None or record.state is self.state)
+            and (self.requester is None or record.requester == self.requester)
+            and self.run_id in ("", record.run_id)
+            and self.project_id in ("", record.project_id)
+            and self.level in (0, facts.level)
+            and self.approval_type in ("", facts.approval_type)
+            and self.group in ("", facts.group)
+            and (owed or not self.needs_review)
+        )
 
 
 # "apr_", two hex digits of shard, 32 of the rest.
@@ -71,15 +117,18 @@ class ApprovalStore:
         """The time that decides: the server's."""
         return _ms(await self._redis.time())
 
-    async def create(self, drafts: Sequence[Draft]) -> list[Created]:
-        """Create approvals, each once for its request_id, in one round trip."""
+    async def create(self, drafts: Sequence[Draft], *, max_pending_of_run: int = 0) -> list[Created]:
+        """Create approvals, each once for its request_id, in one round trip.
+
+        `max_pending_of_run` is how many of one run may wait for a human (0: any number).
+        """
         calls: list[ScriptCall] = []
         records_made: list[Record] = []
         for draft in drafts:
             shard = keys.shard_for(draft.run_id, draft.request_id, self.shards)
             record = _draft_record(new_id("apr", shard), draft)
             records_made.append(record)
-            calls.append(_create_call(shard, record, draft))
+            calls.append(_create_call(shard, record, draft, max_pending_of_run))
         answers = await self._run(calls)
         return [
             _created(answer, draft, record) for answer, draft, record in zip(answers, drafts, records_made, strict=True)
@@ -113,10 +162,31 @@ class ApprovalStore:
         shard = shard_of(approval_id) if is_id(approval_id, "apr") and len(approval_id) == _ID_CHARS else -1
         return keys.approval(shard, approval_id) if 0 <= shard < self.shards else keys.NOTHING
 
-    async def commit(self, commits: Sequence[Commit]) -> list[bool]:
+    async def commit(self, changes: Sequence[Change]) -> list[bool]:
         """Commit changes, in one round trip; False where the record has changed since: load it and decide again."""
-        answers = await self._run([_commit_call(commit) for commit in commits])
+        answers = await self._run([_commit_call(change) for change in changes])
         return [answer == 1 for answer in answers]
+
+    async def earlier_body(self, approval_id: str, revision: int) -> bytes | None:
+        """The body of a revision that was replaced; None if there is none."""
+        shard = shard_of(approval_id)
+        body: Any = await self._redis.hget(keys.revisions(shard, approval_id), str(revision))
+        return bytes(body) if body is not None else None
+
+    async def add_comment(self, record: Record, author: str, text: str, event: bytes, most: int) -> Comment | None:
+        """Add to a thread; None if it has `most` already."""
+        shard = shard_of(record.id)
+        touched = [keys.approval(shard, record.id), keys.comments(shard, record.id), keys.journal(shard)]
+        entry = orjson.dumps([author, text])
+        at_ms = int(await _COMMENT(self._redis, touched, [entry, event, most, int(record.was_asked)]))
+        return Comment(author, text, at_ms) if at_ms else None
+
+    async def comments(self, approval_id: str, start: int, limit: int) -> list[Comment]:
+        """A part of a thread, oldest first."""
+        found: list[Any] = await self._redis.lrange(
+            keys.comments(shard_of(approval_id), approval_id), start, start + limit - 1
+        )
+        return [_comment(entry) for entry in found]
 
     async def _run(self, calls: Sequence[ScriptCall]) -> list[Any]:
         answers = await run_scripts(self._redis, calls)
@@ -148,8 +218,13 @@ class ApprovalStore:
             touched = [
                 keys.approval(shard, record.id),
                 keys.request(shard, record.request_id),
+                keys.revisions(shard, record.id),
+                keys.comments(shard, record.id),
                 keys.due(shard),
                 keys.closed(shard),
+                keys.everything(shard),
+                keys.by_requester(shard, record.requester),
+                *([keys.of_run(shard, record.run_id)] if record.run_id else []),
                 *_indexes(shard, record),
             ]
             calls.append(ScriptCall(_FORGET, touched, [keys.member(record.id)]))
@@ -170,16 +245,29 @@ class ApprovalStore:
         """Where a page after this approval begins."""
         return keys.member(approval_id)
 
-    def indexes_for(self, *, state: State | None, requester: str | None, run_id: str) -> list[tuple[int, str]]:
-        """The smallest indexes that hold everything asked for. A run's holds all its states and requesters."""
-        if run_id:
-            shard = keys.shard_for(run_id, "", self.shards)
-            return [(shard, keys.of_run(shard, run_id))]
-        if requester is not None:
-            return [(shard, keys.by_requester(shard, requester, state)) for shard in range(self.shards)]
-        if state is not None:
-            return [(shard, keys.in_state(shard, state)) for shard in range(self.shards)]
-        return [(shard, keys.everything(shard)) for shard in range(self.shards)]
+    def indexes_for(self, query: Query) -> list[tuple[int, str]]:
+        """The smallest indexes that hold everything asked for; what else is in them `query.matches` tells."""
+        if query.run_id:
+            shard = keys.shard_for(query.run_id, "", self.shards)
+            return [(shard, keys.of_run(shard, query.run_id))]
+        return [(shard, self._index_for(shard, query)) for shard in range(self.shards)]
+
+    @staticmethod
+    def _index_for(shard: int, query: Query) -> str:
+        if query.needs_review:
+            return keys.review(shard)
+        is_pending = query.state is State.PENDING
+        if is_pending and query.group:
+            return keys.pending_by(shard, "group", query.group)
+        if query.requester is not None:
+            return keys.by_requester(shard, query.requester, query.state)
+        if query.project_id and query.state is not None:
+            return keys.in_project(shard, query.project_id, query.state)
+        if is_pending and query.level:
+            return keys.pending_by(shard, "level", str(query.level))
+        if is_pending and query.approval_type:
+            return keys.pending_by(shard, "type", query.approval_type)
+        return keys.everything(shard) if query.state is None else keys.in_state(shard, query.state)
 
 
 def _ms(time: tuple[int, int]) -> int:
@@ -192,20 +280,23 @@ def _flat(fields: records.Fields) -> list[str | bytes | int]:
 
 
 def _indexes(shard: int, record: Record) -> list[str]:
-    return [
-        keys.everything(shard),
-        keys.in_state(shard, record.state),
-        keys.by_requester(shard, record.requester),
-        keys.by_requester(shard, record.requester, record.state),
-        *([keys.of_run(shard, record.run_id)] if record.run_id else []),
-    ]
+    """The indexes that a record is in because of what can change about it."""
+    found = [keys.in_state(shard, record.state), keys.by_requester(shard, record.requester, record.state)]
+    if record.project_id:
+        found.append(keys.in_project(shard, record.project_id, record.state))
+    if record.state is State.PENDING:
+        facts = record.facts
+        by = {"level": str(facts.level or ""), "type": facts.approval_type, "group": facts.group}
+        found += [keys.pending_by(shard, what, value) for what, value in by.items() if value]
+        if record.run_id:
+            found.append(keys.pending_of_run(shard, record.run_id))
+    if record.glass is not None and not record.glass.reviewed_by:
+        found.append(keys.review(shard))
+    return found
 
 
 def _draft_record(approval_id: str, draft: Draft) -> Record:
     """The record as it will be, but for the times, which the script sets."""
-    decision = None
-    if draft.opening.decided:
-        decision = Decision(draft.approved, "policy", draft.policy_reason, 0)
     granted = draft.opening.state is State.APPROVED and draft.attempt > 0
     return Record(
         id=approval_id,
@@ -215,31 +306,19 @@ def _draft_record(approval_id: str, draft: Draft) -> Record:
         request_id=draft.request_id,
         run_id=draft.run_id,
         step_id=draft.step_id,
-        digest=draft.digest,
         created_ms=0,
-        body=draft.body,
-        decision=decision,
+        facts=draft.facts,
+        project_id=draft.project_id,
+        environment=draft.environment,
+        initiators=draft.initiators,
+        decision=draft.decision,
+        remembered_from=draft.remembered_from,
         attempt=draft.attempt if granted else 0,
         grants=(draft.grant_hash,) if granted else (),
     )
 
 
-def _create_call(shard: int, record: Record, draft: Draft) -> ScriptCall:
-    fields: records.Fields = {
-        "id": record.id,
-        "version": record.version,
-        "state": int(record.state),
-        "requester": record.requester,
-        "request_id": record.request_id,
-        "run_id": record.run_id,
-        "step_id": record.step_id,
-        "digest": record.digest,
-        "body": record.body,
-    }
-    if record.decision is not None:
-        fields |= records.encode_decision(record.decision)
-    if record.grants:
-        fields |= records.encode_grants(record.attempt, record.grants)
+def _create_call(shard: int, record: Record, draft: Draft, max_pending_of_run: int) -> ScriptCall:
     opening = draft.opening
     return ScriptCall(
         _CREATE,
@@ -248,6 +327,11 @@ def _create_call(shard: int, record: Record, draft: Draft) -> ScriptCall:
             keys.approval(shard, record.id),
             keys.due(shard),
             keys.closed(shard),
+            keys.journal(shard),
+            keys.pending_of_run(shard, record.run_id),
+            keys.everything(shard),
+            keys.by_requester(shard, record.requester),
+            *([keys.of_run(shard, record.run_id)] if record.run_id else []),
             *_indexes(shard, record),
         ],
         args=[
@@ -258,42 +342,58 @@ def _create_call(shard: int, record: Record, draft: Draft) -> ScriptCall:
             int(opening.decided),
             int(opening.state in CLOSED),
             keys.approval(shard, ""),
-            *_flat(fields),
+            max_pending_of_run if record.run_id else 0,
+            draft.event(record),
+            int(opening.state is State.PENDING),
+            *_flat(records.new_fields(record)),
         ],
     )
 
 
-def _commit_call(commit: Commit) -> ScriptCall:
-    record, change = commit.record, commit.change
-    shard = shard_of(record.id)
+def _commit_call(change: Change) -> ScriptCall:
+    before, after = change.before, change.after
+    shard = shard_of(before.id)
+    old, new = _indexes(shard, before), _indexes(shard, after)
+    leaves = [index for index in old if index not in new]
+    revised = after.facts.revision != before.facts.revision
     return ScriptCall(
         _COMMIT,
         keys=[
-            keys.approval(shard, record.id),
+            keys.approval(shard, before.id),
             keys.due(shard),
             keys.closed(shard),
-            keys.outbox(shard),
-            keys.in_state(shard, record.state),
-            keys.in_state(shard, change.state),
-            keys.by_requester(shard, record.requester, record.state),
-            keys.by_requester(shard, record.requester, change.state),
+            keys.journal(shard),
+            keys.revisions(shard, before.id),
+            *leaves,
+            *(index for index in new if index not in old),
         ],
         args=[
-            change.version,
+            before.version,
             change.before_ms,
-            keys.member(record.id),
-            due_ms(apply(record, change)),
-            int(change.state in CLOSED),
-            commit.publish or b"",
-            *_flat(records.encode_change(change)),
+            keys.member(before.id),
+            due_ms(after),
+            int(after.state in CLOSED),
+            len(leaves),
+            change.event or b"",
+            int(change.news),
+            before.facts.revision if revised else "",
+            *_flat(records.changed_fields(before, after)),
         ],
     )
 
 
+def _comment(entry: bytes) -> Comment:
+    at_ms, _, rest = entry.partition(b" ")
+    author, text = orjson.loads(rest)
+    return Comment(author, text, int(at_ms))
+
+
 def _created(answer: list[Any], draft: Draft, record: Record) -> Created:
-    is_new, now_ms, *stored = answer
-    if not is_new:
+    what, now_ms, *stored = answer
+    if what == _EXISTS:
         return Created(records.decode(dict(zip(stored[::2], stored[1::2], strict=True))), False, now_ms)
+    if what == _TOO_MANY:
+        return Created(record, False, now_ms, too_many=True)
     opening = draft.opening
     decision = record.decision and dataclasses.replace(record.decision, at_ms=now_ms)
     return Created(
@@ -301,6 +401,7 @@ def _created(answer: list[Any], draft: Draft, record: Record) -> Created:
             record,
             created_ms=now_ms,
             decide_by_ms=now_ms + opening.decide_within_ms if opening.decide_within_ms else 0,
+            escalate_at_ms=now_ms + opening.decide_within_ms // 2 if opening.decide_within_ms else 0,
             use_by_ms=now_ms + opening.use_within_ms if opening.use_within_ms else 0,
             decision=decision,
         ),

@@ -6,22 +6,29 @@ in hex; `M` is an approval id without its prefix and shard: time-ordered, so tha
 | key                                  | type   | content                             | written by     | ends          |
 |--------------------------------------|--------|-------------------------------------|----------------|---------------|
 | approval:{aNN}:apr:<id>              | hash   | one approval, see `records.py`      | create, commit | forget        |
+| approval:{aNN}:revisions:<id>        | hash   | earlier bodies by revision          | commit         | forget        |
+| approval:{aNN}:comments:<id>         | list   | comments, JSON, oldest first        | comment        | forget        |
 | approval:{aNN}:request:<sha256>      | string | id of the approval it made          | create         | forget        |
-| approval:{aNN}:due                   | zset   | M by when it expires by itself, ms  | create, commit | commit        |
+| approval:{aNN}:due                   | zset   | M by when something is due, ms      | create, commit | commit        |
 | approval:{aNN}:closed                | zset   | M by when it was closed, ms         | create, commit | forget        |
 | approval:{aNN}:all                   | zset   | M, all scores 0                     | create         | forget        |
 | approval:{aNN}:state:<n>             | zset   | M in that state                     | create, commit | as written    |
 | approval:{aNN}:requester:<r>         | zset   | M asked for by r                    | create         | forget        |
 | approval:{aNN}:requester:<r>:<n>     | zset   | M asked for by r and in that state  | create, commit | as written    |
+| approval:{aNN}:project:<p>:<n>       | zset   | M of that project and in that state | create, commit | as written    |
 | approval:{aNN}:run:<run id>          | zset   | M of that run                       | create         | forget        |
-| approval:{aNN}:outbox                | stream | decisions to be published: field e  | commit         | publish       |
-| approval:{decisions}:stream          | stream | decisions, id <sequence>-0, field e | publish        | trim, length  |
-| approval:{decisions}:sequence        | string | the last sequence given             | publish        | never         |
-| approval:{decisions}:published       | hash   | shard -> last outbox id published   | publish        | never         |
+| approval:{aNN}:run:<run id>:pending  | zset   | M of that run that are pending      | create, commit | as written    |
+| approval:{aNN}:pending:<what>:<x>    | zset   | pending M by level, type and group  | create, commit | as written    |
+| approval:{aNN}:review                | zset   | M with broken glass, not reviewed   | commit         | as written    |
+| approval:{aNN}:journal               | stream | what happened: e entry, p "1" if    | every script   | trim, when    |
+|                                      |        | watchers are told                   |                | all have read |
+| approval:{events}:stream             | stream | events, id <sequence>-0: e, t (ms)  | publish        | trim, length  |
+| approval:{events}:sequence           | string | the last sequence given             | publish        | never         |
+| approval:{events}:published          | hash   | shard -> last journal id published  | publish        | never         |
 | approval:{policy}:<environment>      | hash   | body, version, updated_by, _ms      | save_policy    | never         |
 
-`<r>` is the hex SHA-256 of the subject: a subject can be anything, a key should not. No key has a TTL: what goes, goes
-by a rule (`HARNESS_APPROVAL_RETENTION_DAYS`, `HARNESS_APPROVAL_DECISIONS_KEPT`).
+`<r>`, `<p>` and `<x>` are hex SHA-256: a subject can be anything, a key should not. No key has a TTL: what goes, goes
+by a rule (`HARNESS_APPROVAL_RETENTION_DAYS`, `HARNESS_APPROVAL_EVENTS_KEPT`).
 """
 
 from __future__ import annotations
@@ -29,9 +36,9 @@ from __future__ import annotations
 import hashlib
 import zlib
 
-DECISIONS_STREAM = "approval:{decisions}:stream"
-DECISIONS_SEQUENCE = "approval:{decisions}:sequence"
-DECISIONS_PUBLISHED = "approval:{decisions}:published"
+EVENTS_STREAM = "approval:{events}:stream"
+EVENTS_SEQUENCE = "approval:{events}:sequence"
+EVENTS_PUBLISHED = "approval:{events}:published"
 
 # Never written: where what is no id of ours is looked up.
 NOTHING = "approval:{a00}:nothing"
@@ -99,14 +106,44 @@ def by_requester(shard: int, requester: str, state: int | None = None) -> str:
     return _in(shard, f"requester:{_digest(requester)}{suffix}")
 
 
+def in_project(shard: int, project_id: str, state: int) -> str:
+    """Approvals of a project in a state."""
+    return _in(shard, f"project:{_digest(project_id)}:{state}")
+
+
+def pending_by(shard: int, what: str, value: str) -> str:
+    """Pending approvals by `what` ("level", "type", "group")."""
+    return _in(shard, f"pending:{what}:{_digest(value)}")
+
+
 def of_run(shard: int, run_id: str) -> str:
     """Approvals of a run."""
     return _in(shard, f"run:{run_id}")
 
 
-def outbox(shard: int) -> str:
-    """Decisions that are not published yet."""
-    return _in(shard, "outbox")
+def pending_of_run(shard: int, run_id: str) -> str:
+    """Approvals of a run that are pending."""
+    return _in(shard, f"run:{run_id}:pending")
+
+
+def review(shard: int) -> str:
+    """Approvals whose glass was broken and whose review is owed."""
+    return _in(shard, "review")
+
+
+def revisions(shard: int, approval_id: str) -> str:
+    """Earlier bodies of an approval."""
+    return _in(shard, f"revisions:{approval_id}")
+
+
+def comments(shard: int, approval_id: str) -> str:
+    """The thread of an approval."""
+    return _in(shard, f"comments:{approval_id}")
+
+
+def journal(shard: int) -> str:
+    """What happened in a shard, in order."""
+    return _in(shard, "journal")
 
 
 def policy(environment: str) -> str:

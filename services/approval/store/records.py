@@ -1,30 +1,40 @@
 """An approval as a Redis hash.
 
-Fields: id, version, state, requester, request_id, run_id, step_id, digest, created_ms, body; where they apply
-decide_by_ms, use_by_ms, decided_approved ("1"/"0"), decided_by, decided_reason, decided_ms, attempt, and grants (hex
-SHA-256 of each secret, space-separated).
+Fields, absent where they are empty: id, version, state, requester, request_id, run_id, step_id, created_ms, project_id,
+environment, initiators (JSON list), decide_by_ms, escalate_at_ms, escalated_ms, use_by_ms, votes (JSON list of
+[voter, approved, reason, ms, seats, on behalf of]), decided_approved ("1"/"0"), decided_by, decided_reason, decided_ms,
+decided_code, glass (JSON object), remembered_from, attempt, grants (space-separated), comments; and of the revision
+digest, body, revision, level, score, approval_type, factor_ids (space-separated), group, quorum (JSON list of
+[role, group, count]), use_within_ms, policy_rule, policy_etag.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from services.approval.lifecycle import Change, Decision, Record, State
+import orjson
+
+from services.approval.quorum import DEFAULT_QUORUM, Seat, Vote
+from services.approval.record import Decision, Facts, Glass, Record, State
 
 Fields = dict[str, str | bytes | int]
 
 # Everything but the body, which can be large: what transitions are decided on.
 SMALL_FIELDS = (
-    *("id", "version", "state", "requester", "request_id", "run_id", "step_id", "digest", "created_ms"),
-    *("decide_by_ms", "use_by_ms", "decided_approved", "decided_by", "decided_reason", "decided_ms"),
-    *("attempt", "grants"),
+    *("id", "version", "state", "requester", "request_id", "run_id", "step_id", "created_ms", "project_id"),
+    *("environment", "initiators", "decide_by_ms", "escalate_at_ms", "escalated_ms", "use_by_ms", "votes"),
+    *("decided_approved", "decided_by", "decided_reason", "decided_ms", "decided_code", "glass", "remembered_from"),
+    *("attempt", "grants", "comments", "digest", "revision", "level", "score", "approval_type", "factor_ids"),
+    *("group", "quorum", "use_within_ms", "policy_rule", "policy_etag"),
 )
 
 
 def decode_small(values: Sequence[bytes | None]) -> Record | None:
     """Read the answer to HMGET of SMALL_FIELDS; None if there is no such approval. The body is left empty."""
     fields = {name.encode(): value for name, value in zip(SMALL_FIELDS, values, strict=True) if value is not None}
-    return decode(fields | {b"body": b""}) if fields else None
+    return decode(fields) if fields else None
 
 
 def decode(fields: Mapping[bytes, bytes]) -> Record:
@@ -34,16 +44,22 @@ def decode(fields: Mapping[bytes, bytes]) -> Record:
         return fields.get(name, b"").decode()
 
     def number(name: bytes) -> int:
-        return int(fields.get(name, b"0"))
+        return int(fields.get(name, b"0") or b"0")
+
+    def parsed(name: bytes) -> Any:
+        value = fields.get(name, b"")
+        return orjson.loads(value) if value else None
 
     decision = None
-    if b"decided_ms" in fields:
+    if number(b"decided_ms"):
         decision = Decision(
             approved=number(b"decided_approved") == 1,
             by=text(b"decided_by"),
             reason=text(b"decided_reason"),
             at_ms=number(b"decided_ms"),
+            reject_code=number(b"decided_code"),
         )
+    quorum, glass = parsed(b"quorum"), parsed(b"glass")
     return Record(
         id=text(b"id"),
         version=number(b"version"),
@@ -52,39 +68,96 @@ def decode(fields: Mapping[bytes, bytes]) -> Record:
         request_id=text(b"request_id"),
         run_id=text(b"run_id"),
         step_id=text(b"step_id"),
-        digest=text(b"digest"),
         created_ms=number(b"created_ms"),
-        body=fields[b"body"],
+        facts=Facts(
+            digest=text(b"digest"),
+            body=fields.get(b"body", b""),
+            revision=number(b"revision") or 1,
+            level=number(b"level"),
+            score=number(b"score"),
+            approval_type=text(b"approval_type"),
+            factor_ids=tuple(text(b"factor_ids").split()),
+            group=text(b"group"),
+            quorum=DEFAULT_QUORUM if quorum is None else tuple(Seat(*seat) for seat in quorum),
+            use_within_ms=number(b"use_within_ms"),
+            policy_rule=text(b"policy_rule"),
+            policy_etag=text(b"policy_etag"),
+        ),
+        project_id=text(b"project_id"),
+        environment=text(b"environment"),
+        initiators=tuple(parsed(b"initiators") or ()),
         decide_by_ms=number(b"decide_by_ms"),
+        escalate_at_ms=number(b"escalate_at_ms"),
+        escalated_ms=number(b"escalated_ms"),
         use_by_ms=number(b"use_by_ms"),
+        votes=tuple(_vote(*cast) for cast in parsed(b"votes") or ()),
         decision=decision,
+        glass=None if glass is None else Glass(**glass),
+        remembered_from=text(b"remembered_from"),
         attempt=number(b"attempt"),
         grants=tuple(text(b"grants").split()),
+        comments=number(b"comments"),
     )
 
 
-def encode_decision(decision: Decision) -> Fields:
-    """The fields of a decision, all but its time."""
+def _vote(voter: str, approved: bool, reason: str, at_ms: int, seats: list[int], on_behalf_of: str) -> Vote:
+    return Vote(voter, approved, reason, at_ms, tuple(seats), on_behalf_of)
+
+
+def encode(record: Record) -> Fields:
+    """All fields of an approval but those the scripts set: created_ms and comments."""
+    facts, decision = record.facts, record.decision
     return {
-        "decided_approved": int(decision.approved),
-        "decided_by": decision.by,
-        "decided_reason": decision.reason,
+        "id": record.id,
+        "version": record.version,
+        "state": int(record.state),
+        "requester": record.requester,
+        "request_id": record.request_id,
+        "run_id": record.run_id,
+        "step_id": record.step_id,
+        "project_id": record.project_id,
+        "environment": record.environment,
+        "initiators": orjson.dumps(record.initiators) if record.initiators else "",
+        "decide_by_ms": record.decide_by_ms,
+        "escalate_at_ms": record.escalate_at_ms,
+        "escalated_ms": record.escalated_ms,
+        "use_by_ms": record.use_by_ms,
+        "votes": orjson.dumps([dataclasses.astuple(cast) for cast in record.votes]) if record.votes else "",
+        "decided_approved": int(decision.approved) if decision else "",
+        "decided_by": decision.by if decision else "",
+        "decided_reason": decision.reason if decision else "",
+        "decided_ms": decision.at_ms if decision else 0,
+        "decided_code": decision.reject_code if decision else 0,
+        "glass": orjson.dumps(dataclasses.asdict(record.glass)) if record.glass else "",
+        "remembered_from": record.remembered_from,
+        "attempt": record.attempt,
+        "grants": " ".join(record.grants),
+        "digest": facts.digest,
+        "body": facts.body,
+        "revision": facts.revision,
+        "level": facts.level,
+        "score": facts.score,
+        "approval_type": facts.approval_type,
+        "factor_ids": " ".join(facts.factor_ids),
+        "group": facts.group,
+        "quorum": ""
+        if facts.quorum == DEFAULT_QUORUM
+        else orjson.dumps([dataclasses.astuple(s) for s in facts.quorum]),
+        "use_within_ms": facts.use_within_ms,
+        "policy_rule": facts.policy_rule,
+        "policy_etag": facts.policy_etag,
     }
 
 
-def encode_grants(attempt: int, grants: tuple[str, ...]) -> Fields:
-    """The fields of the grants that hold."""
-    return {"attempt": attempt, "grants": " ".join(grants)}
+def new_fields(record: Record) -> Fields:
+    """What is stored of a new approval: its fields that are not empty."""
+    return {name: value for name, value in encode(record).items() if value not in ("", b"", 0)}
 
 
-def encode_change(change: Change) -> Fields:
-    """The fields that a change sets; the script counts the version."""
-    fields: Fields = {"state": int(change.state)}
-    if change.decision is not None:
-        fields |= encode_decision(change.decision)
-        fields["decided_ms"] = change.decision.at_ms
-    if change.use_by_ms is not None:
-        fields["use_by_ms"] = change.use_by_ms
-    if change.attempt is not None and change.grants is not None:
-        fields |= encode_grants(change.attempt, change.grants)
-    return fields
+def changed_fields(before: Record, after: Record) -> Fields:
+    """The fields that a change sets; the script counts the version.
+
+    A body that was not loaded stays as it is, for a change that replaces it is decided on the whole record.
+    """
+    old = encode(before)
+    return {name: value for name, value in encode(after).items() if old[name] != value and name != "version"}

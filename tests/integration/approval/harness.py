@@ -100,6 +100,20 @@ class Approvals:
         request = approval_pb2.WatchDecisionsRequest(after_sequence=after)
         return self.approvals.WatchDecisions(request, metadata=SERVICE, timeout=20)
 
+    async def watched(
+        self, count: int, after: int = 0, as_: Any = SERVICE
+    ) -> list[approval_pb2.WatchApprovalsResponse]:
+        """The next events after a sequence."""
+        request = approval_pb2.WatchApprovalsRequest(after_sequence=after)
+        call = self.approvals.WatchApprovals(request, metadata=as_, timeout=20)
+        found = []
+        async for event in call:
+            found.append(event)
+            if len(found) == count:
+                break
+        call.cancel()
+        return found
+
     async def decisions(self, count: int, after: int = 0) -> list[approval_pb2.WatchDecisionsResponse]:
         """The next decisions after a sequence."""
         call = self.watch(after)

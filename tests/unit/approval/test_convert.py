@@ -10,8 +10,9 @@ from google.protobuf.struct_pb2 import Struct
 from harness.approval.v1 import approval_pb2, policy_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from services.approval import convert, risk
-from services.approval.lifecycle import Outcome, State
+from services.approval.lifecycle import Outcome
 from services.approval.policy import ALL_TYPES, DEFAULTS
+from services.approval.record import State
 
 CONTEXT = risk.Context(environment="staging", agent="coder", approval_type="file_write")
 

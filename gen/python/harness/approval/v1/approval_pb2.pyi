@@ -9,7 +9,9 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from harness.approval.v1 import audit_pb2 as _audit_pb2
 from harness.approval.v1 import risk_pb2 as _risk_pb2
+from harness.common.v1 import access_pb2 as _access_pb2
 from harness.common.v1 import action_pb2 as _action_pb2
 import builtins as _builtins
 import sys
@@ -96,6 +98,17 @@ class Approval(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     DECIDE_BY_FIELD_NUMBER: _builtins.int
     USE_BY_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    QUORUM_FIELD_NUMBER: _builtins.int
+    VOTES_FIELD_NUMBER: _builtins.int
+    INITIATORS_FIELD_NUMBER: _builtins.int
+    ESCALATE_TIME_FIELD_NUMBER: _builtins.int
+    BROKEN_GLASS_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    REMEMBERED_FROM_FIELD_NUMBER: _builtins.int
+    COMMENTS_FIELD_NUMBER: _builtins.int
+    POLICY_RULE_FIELD_NUMBER: _builtins.int
+    POLICY_ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     state: Global___ApprovalState.ValueType
     requester: _builtins.str
@@ -106,6 +119,17 @@ class Approval(_message.Message):
     """Why it is wanted, in the agent's words."""
     policy_reason: _builtins.str
     """Why the policy asked, passed or denied."""
+    revision: _builtins.int
+    """Which edition of the actions this is; counts from 1."""
+    group: _builtins.str
+    """Approvals with the same group ask for the same kind of thing; they can be decided together."""
+    remembered_from: _builtins.str
+    """The approval whose remembered decision was used."""
+    comments: _builtins.int
+    """How many comments there are."""
+    policy_rule: _builtins.str
+    """The rule of the policy that decided, and the policy it is in."""
+    policy_etag: _builtins.str
     @_builtins.property
     def actions(self) -> _containers.RepeatedCompositeFieldContainer[_action_pb2.Action]:
         """As asked for, but with `[secret]` for each secret and each number of a card or an account in them."""
@@ -128,6 +152,24 @@ class Approval(_message.Message):
     def use_by(self) -> _timestamp_pb2.Timestamp:
         """Until when an approval can be used; set when approved."""
 
+    @_builtins.property
+    def quorum(self) -> _containers.RepeatedCompositeFieldContainer[Global___Seat]:
+        """Who has to agree."""
+
+    @_builtins.property
+    def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Vote]:
+        """Who has voted on this revision."""
+
+    @_builtins.property
+    def initiators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """People besides the requester who may not vote: who started the run, who edited the actions."""
+
+    @_builtins.property
+    def escalate_time(self) -> _timestamp_pb2.Timestamp:
+        """When half of the time to decide had passed and nobody had decided."""
+
+    @_builtins.property
+    def broken_glass(self) -> Global___BrokenGlass: ...
     def __init__(
         self,
         *,
@@ -145,14 +187,154 @@ class Approval(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         decide_by: _timestamp_pb2.Timestamp | None = ...,
         use_by: _timestamp_pb2.Timestamp | None = ...,
+        revision: _builtins.int = ...,
+        quorum: _abc.Iterable[Global___Seat] | None = ...,
+        votes: _abc.Iterable[Global___Vote] | None = ...,
+        initiators: _abc.Iterable[_builtins.str] | None = ...,
+        escalate_time: _timestamp_pb2.Timestamp | None = ...,
+        broken_glass: Global___BrokenGlass | None = ...,
+        group: _builtins.str = ...,
+        remembered_from: _builtins.str = ...,
+        comments: _builtins.int = ...,
+        policy_rule: _builtins.str = ...,
+        policy_etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "context", b"context", "create_time", b"create_time", "decide_by", b"decide_by", "decision", b"decision", "preview", b"preview", "use_by", b"use_by"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "broken_glass", b"broken_glass", "context", b"context", "create_time", b"create_time", "decide_by", b"decide_by", "decision", b"decision", "escalate_time", b"escalate_time", "preview", b"preview", "use_by", b"use_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "assessment", b"assessment", "context", b"context", "create_time", b"create_time", "decide_by", b"decide_by", "decision", b"decision", "digest", b"digest", "id", b"id", "policy_reason", b"policy_reason", "preview", b"preview", "reason", b"reason", "requester", b"requester", "state", b"state", "use_by", b"use_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "assessment", b"assessment", "broken_glass", b"broken_glass", "comments", b"comments", "context", b"context", "create_time", b"create_time", "decide_by", b"decide_by", "decision", b"decision", "digest", b"digest", "escalate_time", b"escalate_time", "group", b"group", "id", b"id", "initiators", b"initiators", "policy_etag", b"policy_etag", "policy_reason", b"policy_reason", "policy_rule", b"policy_rule", "preview", b"preview", "quorum", b"quorum", "reason", b"reason", "remembered_from", b"remembered_from", "requester", b"requester", "revision", b"revision", "state", b"state", "use_by", b"use_by", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Approval: _TypeAlias = Approval  # noqa: Y015
+
+@_typing.final
+class Seat(_message.Message):
+    """One or more voters that an approval needs. Each person fills one seat."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    role: _access_pb2.Role.ValueType
+    """A role; an admin can fill an approver's seat."""
+    group: _builtins.str
+    """A group, as tokens name it in their `groups` claim."""
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        role: _access_pb2.Role.ValueType = ...,
+        group: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "role", b"role", "who", b"who"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "group", b"group", "role", b"role", "who", b"who"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_who: _TypeAlias = _typing.Literal["role", "group"]  # noqa: Y015
+    _WhichOneofArgType_who: _TypeAlias = _typing.Literal["who", b"who"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_who) -> _WhichOneofReturnType_who | None: ...
+
+Global___Seat: _TypeAlias = Seat  # noqa: Y015
+
+@_typing.final
+class Vote(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOTER_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    VOTE_TIME_FIELD_NUMBER: _builtins.int
+    voter: _builtins.str
+    approved: _builtins.bool
+    on_behalf_of: _builtins.str
+    """Whose authority it used, by a delegation."""
+    reason: _builtins.str
+    @_builtins.property
+    def vote_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        voter: _builtins.str = ...,
+        approved: _builtins.bool = ...,
+        on_behalf_of: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        vote_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["vote_time", b"vote_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "on_behalf_of", b"on_behalf_of", "reason", b"reason", "vote_time", b"vote_time", "voter", b"voter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Vote: _TypeAlias = Vote  # noqa: Y015
+
+@_typing.final
+class BrokenGlass(_message.Message):
+    """An approval that an admin gave alone, in an emergency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BROKEN_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REVIEWED_BY_FIELD_NUMBER: _builtins.int
+    JUSTIFIED_FIELD_NUMBER: _builtins.int
+    REVIEW_FIELD_NUMBER: _builtins.int
+    REVIEW_TIME_FIELD_NUMBER: _builtins.int
+    broken_by: _builtins.str
+    reason: _builtins.str
+    reviewed_by: _builtins.str
+    """Empty until somebody has reviewed it."""
+    justified: _builtins.bool
+    review: _builtins.str
+    @_builtins.property
+    def review_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        broken_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        reviewed_by: _builtins.str = ...,
+        justified: _builtins.bool = ...,
+        review: _builtins.str = ...,
+        review_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["review_time", b"review_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broken_by", b"broken_by", "justified", b"justified", "reason", b"reason", "review", b"review", "review_time", b"review_time", "reviewed_by", b"reviewed_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BrokenGlass: _TypeAlias = BrokenGlass  # noqa: Y015
+
+@_typing.final
+class Comment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    author: _builtins.str
+    text: _builtins.str
+    """Secrets are masked."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        author: _builtins.str = ...,
+        text: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "create_time", b"create_time", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Comment: _TypeAlias = Comment  # noqa: Y015
 
 @_typing.final
 class Preview(_message.Message):
@@ -228,10 +410,13 @@ class Decision(_message.Message):
     DECIDED_BY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     DECIDE_TIME_FIELD_NUMBER: _builtins.int
+    REJECT_CODE_FIELD_NUMBER: _builtins.int
     approved: _builtins.bool
     decided_by: _builtins.str
     """The subject; "policy" when no human was asked, "clock" when time ran out."""
     reason: _builtins.str
+    reject_code: _audit_pb2.RejectCode.ValueType
+    """Of a rejection: what the agent may do about it."""
     @_builtins.property
     def decide_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -241,10 +426,11 @@ class Decision(_message.Message):
         decided_by: _builtins.str = ...,
         reason: _builtins.str = ...,
         decide_time: _timestamp_pb2.Timestamp | None = ...,
+        reject_code: _audit_pb2.RejectCode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "decide_time", b"decide_time", "decided_by", b"decided_by", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "decide_time", b"decide_time", "decided_by", b"decided_by", "reason", b"reason", "reject_code", b"reject_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -261,6 +447,7 @@ class ApprovalItem(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REQUIRE_APPROVAL_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    INITIATORS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     requester: _builtins.str
     """The human behind the actions; never allowed to decide them."""
@@ -273,6 +460,10 @@ class ApprovalItem(_message.Message):
     def actions(self) -> _containers.RepeatedCompositeFieldContainer[_action_pb2.Action]: ...
     @_builtins.property
     def context(self) -> _risk_pb2.ActionContext: ...
+    @_builtins.property
+    def initiators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """People besides the requester on whose initiative the actions run, such as who started the run; they may not vote."""
+
     def __init__(
         self,
         *,
@@ -283,10 +474,11 @@ class ApprovalItem(_message.Message):
         reason: _builtins.str = ...,
         require_approval: _builtins.bool = ...,
         attempt: _builtins.int = ...,
+        initiators: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "attempt", b"attempt", "context", b"context", "reason", b"reason", "request_id", b"request_id", "requester", b"requester", "require_approval", b"require_approval"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "attempt", b"attempt", "context", b"context", "initiators", b"initiators", "reason", b"reason", "request_id", b"request_id", "requester", b"requester", "require_approval", b"require_approval"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -372,15 +564,19 @@ class GetApprovalRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
+    revision: _builtins.int
+    """An earlier edition of its actions; 0 means the latest. OUT_OF_RANGE if there is none."""
     def __init__(
         self,
         *,
         approval_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -414,6 +610,13 @@ class ListApprovalsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    APPROVAL_TYPE_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    REQUESTER_FIELD_NUMBER: _builtins.int
+    MINE_TO_DECIDE_FIELD_NUMBER: _builtins.int
+    NEEDS_REVIEW_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most this many; 0 means 50, more than 1000 is served as 1000."""
     page_token: _builtins.str
@@ -421,6 +624,20 @@ class ListApprovalsRequest(_message.Message):
     """Only this state; unspecified means all."""
     run_id: _builtins.str
     """Only this run's."""
+    level: _risk_pb2.RiskLevel.ValueType
+    """Only of this level."""
+    approval_type: _action_pb2.ApprovalType.ValueType
+    """Only of this type."""
+    project_id: _builtins.str
+    """Only of this project."""
+    requester: _builtins.str
+    """Only what this subject asked for."""
+    mine_to_decide: _builtins.bool
+    """Only what is pending and the caller can vote on now."""
+    needs_review: _builtins.bool
+    """Only where the glass was broken and nobody has reviewed it."""
+    group: _builtins.str
+    """Only of this group of similar approvals."""
     def __init__(
         self,
         *,
@@ -428,10 +645,17 @@ class ListApprovalsRequest(_message.Message):
         page_token: _builtins.str = ...,
         state: Global___ApprovalState.ValueType = ...,
         run_id: _builtins.str = ...,
+        level: _risk_pb2.RiskLevel.ValueType = ...,
+        approval_type: _action_pb2.ApprovalType.ValueType = ...,
+        project_id: _builtins.str = ...,
+        requester: _builtins.str = ...,
+        mine_to_decide: _builtins.bool = ...,
+        needs_review: _builtins.bool = ...,
+        group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_type", b"approval_type", "group", b"group", "level", b"level", "mine_to_decide", b"mine_to_decide", "needs_review", b"needs_review", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "requester", b"requester", "run_id", b"run_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -469,11 +693,14 @@ class DecideApprovalRequest(_message.Message):
     VERDICT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    REJECT_CODE_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
     verdict: Global___Verdict.ValueType
     reason: _builtins.str
     digest: _builtins.str
     """The digest the person saw; when given, FAILED_PRECONDITION if the approval is for another one."""
+    reject_code: _audit_pb2.RejectCode.ValueType
+    """Of a rejection: what the agent may do about it."""
     def __init__(
         self,
         *,
@@ -481,10 +708,11 @@ class DecideApprovalRequest(_message.Message):
         verdict: Global___Verdict.ValueType = ...,
         reason: _builtins.str = ...,
         digest: _builtins.str = ...,
+        reject_code: _audit_pb2.RejectCode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "digest", b"digest", "reason", b"reason", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "digest", b"digest", "reason", b"reason", "reject_code", b"reject_code", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -509,6 +737,356 @@ class DecideApprovalResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecideApprovalResponse: _TypeAlias = DecideApprovalResponse  # noqa: Y015
+
+@_typing.final
+class DecideApprovalsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecideApprovalRequest]: ...
+    def __init__(
+        self,
+        *,
+        decisions: _abc.Iterable[Global___DecideApprovalRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideApprovalsRequest: _TypeAlias = DecideApprovalsRequest  # noqa: Y015
+
+@_typing.final
+class DecidedApproval(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    ERROR_REASON_FIELD_NUMBER: _builtins.int
+    ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    error_reason: _builtins.str
+    """Set, instead of the approval, when it could not be decided: the error of DecideApproval."""
+    error_message: _builtins.str
+    @_builtins.property
+    def approval(self) -> Global___Approval:
+        """Without its actions and preview."""
+
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        approval: Global___Approval | None = ...,
+        error_reason: _builtins.str = ...,
+        error_message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "approval_id", b"approval_id", "error_message", b"error_message", "error_reason", b"error_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecidedApproval: _TypeAlias = DecidedApproval  # noqa: Y015
+
+@_typing.final
+class DecideApprovalsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecidedApproval]:
+        """In the order of the decisions."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___DecidedApproval] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideApprovalsResponse: _TypeAlias = DecideApprovalsResponse  # noqa: Y015
+
+@_typing.final
+class ReviseApprovalRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    digest: _builtins.str
+    """The digest of the actions that are replaced."""
+    reason: _builtins.str
+    """Why, for those who vote."""
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedCompositeFieldContainer[_action_pb2.Action]: ...
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        actions: _abc.Iterable[_action_pb2.Action] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "approval_id", b"approval_id", "digest", b"digest", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviseApprovalRequest: _TypeAlias = ReviseApprovalRequest  # noqa: Y015
+
+@_typing.final
+class ReviseApprovalResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def approval(self) -> Global___Approval: ...
+    def __init__(
+        self,
+        *,
+        approval: Global___Approval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviseApprovalResponse: _TypeAlias = ReviseApprovalResponse  # noqa: Y015
+
+@_typing.final
+class WithdrawApprovalRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawApprovalRequest: _TypeAlias = WithdrawApprovalRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawApprovalResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def approval(self) -> Global___Approval: ...
+    def __init__(
+        self,
+        *,
+        approval: Global___Approval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawApprovalResponse: _TypeAlias = WithdrawApprovalResponse  # noqa: Y015
+
+@_typing.final
+class AddCommentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddCommentRequest: _TypeAlias = AddCommentRequest  # noqa: Y015
+
+@_typing.final
+class AddCommentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def comment(self) -> Global___Comment: ...
+    def __init__(
+        self,
+        *,
+        comment: Global___Comment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddCommentResponse: _TypeAlias = AddCommentResponse  # noqa: Y015
+
+@_typing.final
+class ListCommentsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    page_size: _builtins.int
+    """At most this many; 0 means 50, more than 200 is served as 200."""
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCommentsRequest: _TypeAlias = ListCommentsRequest  # noqa: Y015
+
+@_typing.final
+class ListCommentsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def comments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Comment]: ...
+    def __init__(
+        self,
+        *,
+        comments: _abc.Iterable[Global___Comment] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comments", b"comments", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCommentsResponse: _TypeAlias = ListCommentsResponse  # noqa: Y015
+
+@_typing.final
+class BreakGlassRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    reason: _builtins.str
+    digest: _builtins.str
+    """The digest of the actions the admin saw."""
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "digest", b"digest", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BreakGlassRequest: _TypeAlias = BreakGlassRequest  # noqa: Y015
+
+@_typing.final
+class BreakGlassResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def approval(self) -> Global___Approval: ...
+    def __init__(
+        self,
+        *,
+        approval: Global___Approval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BreakGlassResponse: _TypeAlias = BreakGlassResponse  # noqa: Y015
+
+@_typing.final
+class ReviewBreakGlassRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    JUSTIFIED_FIELD_NUMBER: _builtins.int
+    REVIEW_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    justified: _builtins.bool
+    review: _builtins.str
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        justified: _builtins.bool = ...,
+        review: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "justified", b"justified", "review", b"review"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewBreakGlassRequest: _TypeAlias = ReviewBreakGlassRequest  # noqa: Y015
+
+@_typing.final
+class ReviewBreakGlassResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def approval(self) -> Global___Approval: ...
+    def __init__(
+        self,
+        *,
+        approval: Global___Approval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewBreakGlassResponse: _TypeAlias = ReviewBreakGlassResponse  # noqa: Y015
 
 @_typing.final
 class WithdrawApprovalsRequest(_message.Message):
@@ -604,6 +1182,54 @@ class WatchDecisionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchDecisionsResponse: _TypeAlias = WatchDecisionsResponse  # noqa: Y015
+
+@_typing.final
+class WatchApprovalsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    after_sequence: _builtins.int
+    """The last sequence the caller has; 0 starts with the oldest kept."""
+    def __init__(
+        self,
+        *,
+        after_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchApprovalsRequest: _TypeAlias = WatchApprovalsRequest  # noqa: Y015
+
+@_typing.final
+class WatchApprovalsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Grows with each event; those that the caller may not see are left out."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def event(self) -> _audit_pb2.AuditEvent: ...
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        event: _audit_pb2.AuditEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "sequence", b"sequence", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchApprovalsResponse: _TypeAlias = WatchApprovalsResponse  # noqa: Y015
 
 @_typing.final
 class RedeemGrantRequest(_message.Message):

@@ -55,6 +55,41 @@ class ApprovalServiceStub:
                 request_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.DecideApprovalRequest.SerializeToString,
                 response_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.DecideApprovalResponse.FromString,
                 _registered_method=True)
+        self.DecideApprovals = channel.unary_unary(
+                '/harness.approval.v1.ApprovalService/DecideApprovals',
+                request_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.DecideApprovalsRequest.SerializeToString,
+                response_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.DecideApprovalsResponse.FromString,
+                _registered_method=True)
+        self.ReviseApproval = channel.unary_unary(
+                '/harness.approval.v1.ApprovalService/ReviseApproval',
+                request_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.ReviseApprovalRequest.SerializeToString,
+                response_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.ReviseApprovalResponse.FromString,
+                _registered_method=True)
+        self.WithdrawApproval = channel.unary_unary(
+                '/harness.approval.v1.ApprovalService/WithdrawApproval',
+                request_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.WithdrawApprovalRequest.SerializeToString,
+                response_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.WithdrawApprovalResponse.FromString,
+                _registered_method=True)
+        self.AddComment = channel.unary_unary(
+                '/harness.approval.v1.ApprovalService/AddComment',
+                request_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.AddCommentRequest.SerializeToString,
+                response_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.AddCommentResponse.FromString,
+                _registered_method=True)
+        self.ListComments = channel.unary_unary(
+                '/harness.approval.v1.ApprovalService/ListComments',
+                request_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.ListCommentsRequest.SerializeToString,
+                response_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.ListCommentsResponse.FromString,
+                _registered_method=True)
+        self.BreakGlass = channel.unary_unary(
+                '/harness.approval.v1.ApprovalService/BreakGlass',
+                request_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.BreakGlassRequest.SerializeToString,
+                response_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.BreakGlassResponse.FromString,
+                _registered_method=True)
+        self.ReviewBreakGlass = channel.unary_unary(
+                '/harness.approval.v1.ApprovalService/ReviewBreakGlass',
+                request_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.ReviewBreakGlassRequest.SerializeToString,
+                response_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.ReviewBreakGlassResponse.FromString,
+                _registered_method=True)
         self.WithdrawApprovals = channel.unary_unary(
                 '/harness.approval.v1.ApprovalService/WithdrawApprovals',
                 request_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.WithdrawApprovalsRequest.SerializeToString,
@@ -64,6 +99,11 @@ class ApprovalServiceStub:
                 '/harness.approval.v1.ApprovalService/WatchDecisions',
                 request_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.WatchDecisionsRequest.SerializeToString,
                 response_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.WatchDecisionsResponse.FromString,
+                _registered_method=True)
+        self.WatchApprovals = channel.unary_stream(
+                '/harness.approval.v1.ApprovalService/WatchApprovals',
+                request_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.WatchApprovalsRequest.SerializeToString,
+                response_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.WatchApprovalsResponse.FromString,
                 _registered_method=True)
         self.RedeemGrant = channel.unary_unary(
                 '/harness.approval.v1.ApprovalService/RedeemGrant',
@@ -94,15 +134,74 @@ class ApprovalServiceServicer:
 
     def ListApprovals(self, request, context):
         """ListApprovals returns approvals, newest first. Approvers, admins and services see all, users those they requested.
+        Filters add up: an approval is returned if it meets all of them. A page may be shorter than page_size, and even empty,
+        and not be the last: there is more for as long as next_page_token is set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DecideApproval(self, request, context):
-        """DecideApproval approves or rejects. The requester may never decide their own (PERMISSION_DENIED).
+        """DecideApproval votes for or against, once a person. Nobody votes on what runs on their own initiative: not the
+        requester, not who started the run, not who edited the actions (PERMISSION_DENIED, SELF_APPROVAL).
+        It is approved when different people have filled every seat of its quorum, and rejected by the first vote against.
         The first decision wins: the same decision again returns the first result, a contrary one is FAILED_PRECONDITION, and
-        so is any decision after the time to decide has passed.
+        so is any decision after the time to decide has passed. PERMISSION_DENIED (NO_SEAT) if the quorum has no seat for the
+        caller, FAILED_PRECONDITION (SEATS_TAKEN) if others have filled it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideApprovals(self, request, context):
+        """DecideApprovals votes on many, each by itself: one that cannot be decided does not stop the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviseApproval(self, request, context):
+        """ReviseApproval replaces the actions of a pending approval: its revision grows, the actions are assessed and judged
+        anew, votes are cleared and the time to decide starts again. The requester, approvers and admins may edit; who does
+        may not vote on the result. Number and kinds of the actions must stay (INVALID_ARGUMENT); the start and the result of
+        a step cannot be edited. FAILED_PRECONDITION if it is not pending, or digest is not that of the actions as they are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawApproval(self, request, context):
+        """WithdrawApproval closes a pending approval of the caller's own. FAILED_PRECONDITION if it is decided.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddComment(self, request, context):
+        """AddComment adds to the thread of an approval the caller may see. FAILED_PRECONDITION (THREAD_FULL) after 200 comments.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListComments(self, request, context):
+        """ListComments returns the thread of an approval the caller may see, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BreakGlass(self, request, context):
+        """BreakGlass approves alone and at once, in an emergency. It can be used for 15 minutes, everybody who watches is told,
+        and somebody else must review it afterwards. Not for what runs on the caller's own initiative (PERMISSION_DENIED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewBreakGlass(self, request, context):
+        """ReviewBreakGlass says whether breaking the glass was right. Not by who broke it, nor by the requester.
+        FAILED_PRECONDITION if the glass was not broken; a repeat returns the first review.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +218,15 @@ class ApprovalServiceServicer:
         """WatchDecisions streams decisions (approved, rejected, expired, withdrawn) from after_sequence on, live.
         OUT_OF_RANGE if the events after that sequence are no longer kept: read the approvals, then watch from latest_sequence
         in the error's metadata. UNAVAILABLE when the server drains: call again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchApprovals(self, request, context):
+        """WatchApprovals streams what happens to approvals that ask a human, from after_sequence on, live: requests, votes,
+        comments, revisions, escalations, decisions, redemptions. Users see that of their own requests. The sequence is that of
+        WatchDecisions, and so are the errors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,6 +263,41 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
                     request_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.DecideApprovalRequest.FromString,
                     response_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.DecideApprovalResponse.SerializeToString,
             ),
+            'DecideApprovals': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideApprovals,
+                    request_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.DecideApprovalsRequest.FromString,
+                    response_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.DecideApprovalsResponse.SerializeToString,
+            ),
+            'ReviseApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviseApproval,
+                    request_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.ReviseApprovalRequest.FromString,
+                    response_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.ReviseApprovalResponse.SerializeToString,
+            ),
+            'WithdrawApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawApproval,
+                    request_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.WithdrawApprovalRequest.FromString,
+                    response_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.WithdrawApprovalResponse.SerializeToString,
+            ),
+            'AddComment': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddComment,
+                    request_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.AddCommentRequest.FromString,
+                    response_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.AddCommentResponse.SerializeToString,
+            ),
+            'ListComments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListComments,
+                    request_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.ListCommentsRequest.FromString,
+                    response_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.ListCommentsResponse.SerializeToString,
+            ),
+            'BreakGlass': grpc.unary_unary_rpc_method_handler(
+                    servicer.BreakGlass,
+                    request_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.BreakGlassRequest.FromString,
+                    response_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.BreakGlassResponse.SerializeToString,
+            ),
+            'ReviewBreakGlass': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewBreakGlass,
+                    request_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.ReviewBreakGlassRequest.FromString,
+                    response_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.ReviewBreakGlassResponse.SerializeToString,
+            ),
             'WithdrawApprovals': grpc.unary_unary_rpc_method_handler(
                     servicer.WithdrawApprovals,
                     request_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.WithdrawApprovalsRequest.FromString,
@@ -164,6 +307,11 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
                     servicer.WatchDecisions,
                     request_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.WatchDecisionsRequest.FromString,
                     response_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.WatchDecisionsResponse.SerializeToString,
+            ),
+            'WatchApprovals': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchApprovals,
+                    request_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.WatchApprovalsRequest.FromString,
+                    response_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.WatchApprovalsResponse.SerializeToString,
             ),
             'RedeemGrant': grpc.unary_unary_rpc_method_handler(
                     servicer.RedeemGrant,
@@ -291,6 +439,195 @@ class ApprovalService:
             _registered_method=True)
 
     @staticmethod
+    def DecideApprovals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.approval.v1.ApprovalService/DecideApprovals',
+            harness_dot_approval_dot_v1_dot_approval__pb2.DecideApprovalsRequest.SerializeToString,
+            harness_dot_approval_dot_v1_dot_approval__pb2.DecideApprovalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviseApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.approval.v1.ApprovalService/ReviseApproval',
+            harness_dot_approval_dot_v1_dot_approval__pb2.ReviseApprovalRequest.SerializeToString,
+            harness_dot_approval_dot_v1_dot_approval__pb2.ReviseApprovalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.approval.v1.ApprovalService/WithdrawApproval',
+            harness_dot_approval_dot_v1_dot_approval__pb2.WithdrawApprovalRequest.SerializeToString,
+            harness_dot_approval_dot_v1_dot_approval__pb2.WithdrawApprovalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddComment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.approval.v1.ApprovalService/AddComment',
+            harness_dot_approval_dot_v1_dot_approval__pb2.AddCommentRequest.SerializeToString,
+            harness_dot_approval_dot_v1_dot_approval__pb2.AddCommentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListComments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.approval.v1.ApprovalService/ListComments',
+            harness_dot_approval_dot_v1_dot_approval__pb2.ListCommentsRequest.SerializeToString,
+            harness_dot_approval_dot_v1_dot_approval__pb2.ListCommentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BreakGlass(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.approval.v1.ApprovalService/BreakGlass',
+            harness_dot_approval_dot_v1_dot_approval__pb2.BreakGlassRequest.SerializeToString,
+            harness_dot_approval_dot_v1_dot_approval__pb2.BreakGlassResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewBreakGlass(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.approval.v1.ApprovalService/ReviewBreakGlass',
+            harness_dot_approval_dot_v1_dot_approval__pb2.ReviewBreakGlassRequest.SerializeToString,
+            harness_dot_approval_dot_v1_dot_approval__pb2.ReviewBreakGlassResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def WithdrawApprovals(request,
             target,
             options=(),
@@ -334,6 +671,33 @@ class ApprovalService:
             '/harness.approval.v1.ApprovalService/WatchDecisions',
             harness_dot_approval_dot_v1_dot_approval__pb2.WatchDecisionsRequest.SerializeToString,
             harness_dot_approval_dot_v1_dot_approval__pb2.WatchDecisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchApprovals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/harness.approval.v1.ApprovalService/WatchApprovals',
+            harness_dot_approval_dot_v1_dot_approval__pb2.WatchApprovalsRequest.SerializeToString,
+            harness_dot_approval_dot_v1_dot_approval__pb2.WatchApprovalsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,11 +24,39 @@ class ApprovalServiceStub:
     GetApproval: _aio.UnaryUnaryMultiCallable[_approval_pb2.GetApprovalRequest, _approval_pb2.GetApprovalResponse]
     """GetApproval returns one approval. NOT_FOUND if there is none the caller may see."""
     ListApprovals: _aio.UnaryUnaryMultiCallable[_approval_pb2.ListApprovalsRequest, _approval_pb2.ListApprovalsResponse]
-    """ListApprovals returns approvals, newest first. Approvers, admins and services see all, users those they requested."""
+    """ListApprovals returns approvals, newest first. Approvers, admins and services see all, users those they requested.
+    Filters add up: an approval is returned if it meets all of them. A page may be shorter than page_size, and even empty,
+    and not be the last: there is more for as long as next_page_token is set.
+    """
     DecideApproval: _aio.UnaryUnaryMultiCallable[_approval_pb2.DecideApprovalRequest, _approval_pb2.DecideApprovalResponse]
-    """DecideApproval approves or rejects. The requester may never decide their own (PERMISSION_DENIED).
+    """DecideApproval votes for or against, once a person. Nobody votes on what runs on their own initiative: not the
+    requester, not who started the run, not who edited the actions (PERMISSION_DENIED, SELF_APPROVAL).
+    It is approved when different people have filled every seat of its quorum, and rejected by the first vote against.
     The first decision wins: the same decision again returns the first result, a contrary one is FAILED_PRECONDITION, and
-    so is any decision after the time to decide has passed.
+    so is any decision after the time to decide has passed. PERMISSION_DENIED (NO_SEAT) if the quorum has no seat for the
+    caller, FAILED_PRECONDITION (SEATS_TAKEN) if others have filled it.
+    """
+    DecideApprovals: _aio.UnaryUnaryMultiCallable[_approval_pb2.DecideApprovalsRequest, _approval_pb2.DecideApprovalsResponse]
+    """DecideApprovals votes on many, each by itself: one that cannot be decided does not stop the others."""
+    ReviseApproval: _aio.UnaryUnaryMultiCallable[_approval_pb2.ReviseApprovalRequest, _approval_pb2.ReviseApprovalResponse]
+    """ReviseApproval replaces the actions of a pending approval: its revision grows, the actions are assessed and judged
+    anew, votes are cleared and the time to decide starts again. The requester, approvers and admins may edit; who does
+    may not vote on the result. Number and kinds of the actions must stay (INVALID_ARGUMENT); the start and the result of
+    a step cannot be edited. FAILED_PRECONDITION if it is not pending, or digest is not that of the actions as they are.
+    """
+    WithdrawApproval: _aio.UnaryUnaryMultiCallable[_approval_pb2.WithdrawApprovalRequest, _approval_pb2.WithdrawApprovalResponse]
+    """WithdrawApproval closes a pending approval of the caller's own. FAILED_PRECONDITION if it is decided."""
+    AddComment: _aio.UnaryUnaryMultiCallable[_approval_pb2.AddCommentRequest, _approval_pb2.AddCommentResponse]
+    """AddComment adds to the thread of an approval the caller may see. FAILED_PRECONDITION (THREAD_FULL) after 200 comments."""
+    ListComments: _aio.UnaryUnaryMultiCallable[_approval_pb2.ListCommentsRequest, _approval_pb2.ListCommentsResponse]
+    """ListComments returns the thread of an approval the caller may see, oldest first."""
+    BreakGlass: _aio.UnaryUnaryMultiCallable[_approval_pb2.BreakGlassRequest, _approval_pb2.BreakGlassResponse]
+    """BreakGlass approves alone and at once, in an emergency. It can be used for 15 minutes, everybody who watches is told,
+    and somebody else must review it afterwards. Not for what runs on the caller's own initiative (PERMISSION_DENIED).
+    """
+    ReviewBreakGlass: _aio.UnaryUnaryMultiCallable[_approval_pb2.ReviewBreakGlassRequest, _approval_pb2.ReviewBreakGlassResponse]
+    """ReviewBreakGlass says whether breaking the glass was right. Not by who broke it, nor by the requester.
+    FAILED_PRECONDITION if the glass was not broken; a repeat returns the first review.
     """
     WithdrawApprovals: _aio.UnaryUnaryMultiCallable[_approval_pb2.WithdrawApprovalsRequest, _approval_pb2.WithdrawApprovalsResponse]
     """WithdrawApprovals closes pending approvals of a run that has ended. Those already decided are left as they are."""
@@ -36,6 +64,11 @@ class ApprovalServiceStub:
     """WatchDecisions streams decisions (approved, rejected, expired, withdrawn) from after_sequence on, live.
     OUT_OF_RANGE if the events after that sequence are no longer kept: read the approvals, then watch from latest_sequence
     in the error's metadata. UNAVAILABLE when the server drains: call again.
+    """
+    WatchApprovals: _aio.UnaryStreamMultiCallable[_approval_pb2.WatchApprovalsRequest, _approval_pb2.WatchApprovalsResponse]
+    """WatchApprovals streams what happens to approvals that ask a human, from after_sequence on, live: requests, votes,
+    comments, revisions, escalations, decisions, redemptions. Users see that of their own requests. The sequence is that of
+    WatchDecisions, and so are the errors.
     """
     RedeemGrant: _aio.UnaryUnaryMultiCallable[_approval_pb2.RedeemGrantRequest, _approval_pb2.RedeemGrantResponse]
     """RedeemGrant consumes a grant, once. The digest, run, step and attempt must be those it was given for.
@@ -70,7 +103,10 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _approval_pb2.ListApprovalsRequest,
         context: _aio.ServicerContext[_approval_pb2.ListApprovalsRequest, _abc.Awaitable[_approval_pb2.ListApprovalsResponse]],
     ) -> _abc.Awaitable[_approval_pb2.ListApprovalsResponse]:
-        """ListApprovals returns approvals, newest first. Approvers, admins and services see all, users those they requested."""
+        """ListApprovals returns approvals, newest first. Approvers, admins and services see all, users those they requested.
+        Filters add up: an approval is returned if it meets all of them. A page may be shorter than page_size, and even empty,
+        and not be the last: there is more for as long as next_page_token is set.
+        """
 
     @_abc_1.abstractmethod
     def DecideApproval(
@@ -78,9 +114,76 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _approval_pb2.DecideApprovalRequest,
         context: _aio.ServicerContext[_approval_pb2.DecideApprovalRequest, _abc.Awaitable[_approval_pb2.DecideApprovalResponse]],
     ) -> _abc.Awaitable[_approval_pb2.DecideApprovalResponse]:
-        """DecideApproval approves or rejects. The requester may never decide their own (PERMISSION_DENIED).
+        """DecideApproval votes for or against, once a person. Nobody votes on what runs on their own initiative: not the
+        requester, not who started the run, not who edited the actions (PERMISSION_DENIED, SELF_APPROVAL).
+        It is approved when different people have filled every seat of its quorum, and rejected by the first vote against.
         The first decision wins: the same decision again returns the first result, a contrary one is FAILED_PRECONDITION, and
-        so is any decision after the time to decide has passed.
+        so is any decision after the time to decide has passed. PERMISSION_DENIED (NO_SEAT) if the quorum has no seat for the
+        caller, FAILED_PRECONDITION (SEATS_TAKEN) if others have filled it.
+        """
+
+    @_abc_1.abstractmethod
+    def DecideApprovals(
+        self,
+        request: _approval_pb2.DecideApprovalsRequest,
+        context: _aio.ServicerContext[_approval_pb2.DecideApprovalsRequest, _abc.Awaitable[_approval_pb2.DecideApprovalsResponse]],
+    ) -> _abc.Awaitable[_approval_pb2.DecideApprovalsResponse]:
+        """DecideApprovals votes on many, each by itself: one that cannot be decided does not stop the others."""
+
+    @_abc_1.abstractmethod
+    def ReviseApproval(
+        self,
+        request: _approval_pb2.ReviseApprovalRequest,
+        context: _aio.ServicerContext[_approval_pb2.ReviseApprovalRequest, _abc.Awaitable[_approval_pb2.ReviseApprovalResponse]],
+    ) -> _abc.Awaitable[_approval_pb2.ReviseApprovalResponse]:
+        """ReviseApproval replaces the actions of a pending approval: its revision grows, the actions are assessed and judged
+        anew, votes are cleared and the time to decide starts again. The requester, approvers and admins may edit; who does
+        may not vote on the result. Number and kinds of the actions must stay (INVALID_ARGUMENT); the start and the result of
+        a step cannot be edited. FAILED_PRECONDITION if it is not pending, or digest is not that of the actions as they are.
+        """
+
+    @_abc_1.abstractmethod
+    def WithdrawApproval(
+        self,
+        request: _approval_pb2.WithdrawApprovalRequest,
+        context: _aio.ServicerContext[_approval_pb2.WithdrawApprovalRequest, _abc.Awaitable[_approval_pb2.WithdrawApprovalResponse]],
+    ) -> _abc.Awaitable[_approval_pb2.WithdrawApprovalResponse]:
+        """WithdrawApproval closes a pending approval of the caller's own. FAILED_PRECONDITION if it is decided."""
+
+    @_abc_1.abstractmethod
+    def AddComment(
+        self,
+        request: _approval_pb2.AddCommentRequest,
+        context: _aio.ServicerContext[_approval_pb2.AddCommentRequest, _abc.Awaitable[_approval_pb2.AddCommentResponse]],
+    ) -> _abc.Awaitable[_approval_pb2.AddCommentResponse]:
+        """AddComment adds to the thread of an approval the caller may see. FAILED_PRECONDITION (THREAD_FULL) after 200 comments."""
+
+    @_abc_1.abstractmethod
+    def ListComments(
+        self,
+        request: _approval_pb2.ListCommentsRequest,
+        context: _aio.ServicerContext[_approval_pb2.ListCommentsRequest, _abc.Awaitable[_approval_pb2.ListCommentsResponse]],
+    ) -> _abc.Awaitable[_approval_pb2.ListCommentsResponse]:
+        """ListComments returns the thread of an approval the caller may see, oldest first."""
+
+    @_abc_1.abstractmethod
+    def BreakGlass(
+        self,
+        request: _approval_pb2.BreakGlassRequest,
+        context: _aio.ServicerContext[_approval_pb2.BreakGlassRequest, _abc.Awaitable[_approval_pb2.BreakGlassResponse]],
+    ) -> _abc.Awaitable[_approval_pb2.BreakGlassResponse]:
+        """BreakGlass approves alone and at once, in an emergency. It can be used for 15 minutes, everybody who watches is told,
+        and somebody else must review it afterwards. Not for what runs on the caller's own initiative (PERMISSION_DENIED).
+        """
+
+    @_abc_1.abstractmethod
+    def ReviewBreakGlass(
+        self,
+        request: _approval_pb2.ReviewBreakGlassRequest,
+        context: _aio.ServicerContext[_approval_pb2.ReviewBreakGlassRequest, _abc.Awaitable[_approval_pb2.ReviewBreakGlassResponse]],
+    ) -> _abc.Awaitable[_approval_pb2.ReviewBreakGlassResponse]:
+        """ReviewBreakGlass says whether breaking the glass was right. Not by who broke it, nor by the requester.
+        FAILED_PRECONDITION if the glass was not broken; a repeat returns the first review.
         """
 
     @_abc_1.abstractmethod
@@ -100,6 +203,17 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         """WatchDecisions streams decisions (approved, rejected, expired, withdrawn) from after_sequence on, live.
         OUT_OF_RANGE if the events after that sequence are no longer kept: read the approvals, then watch from latest_sequence
         in the error's metadata. UNAVAILABLE when the server drains: call again.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchApprovals(
+        self,
+        request: _approval_pb2.WatchApprovalsRequest,
+        context: _aio.ServicerContext[_approval_pb2.WatchApprovalsRequest, _abc.AsyncIterator[_approval_pb2.WatchApprovalsResponse]],
+    ) -> _abc.AsyncIterator[_approval_pb2.WatchApprovalsResponse]:
+        """WatchApprovals streams what happens to approvals that ask a human, from after_sequence on, live: requests, votes,
+        comments, revisions, escalations, decisions, redemptions. Users see that of their own requests. The sequence is that of
+        WatchDecisions, and so are the errors.
         """
 
     @_abc_1.abstractmethod

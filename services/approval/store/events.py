@@ -1,20 +1,21 @@
-"""The one sequence of decisions that watchers follow.
+"""The one sequence of events that watchers follow.
 
-A decision is written to its shard's outbox in the same script that makes it. From there it is published: given the next
-number of the one sequence, and appended to one stream, in a script that also remembers how far the outbox has been
-published. A crash between the two loses nothing: whichever process looks next publishes what is left. Decisions of one
-shard, so of one run, keep their order.
+What happens is written to its shard's journal in the same script that makes it happen. From there it is published:
+given the next number of the one sequence, and appended to one stream, in a script that also remembers how far the
+journal has been published. A crash between the two loses nothing: whichever process looks next publishes what is left.
+Events of one shard, so of one run, keep their order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -24,6 +25,7 @@ from services.runtime.context import draining
 from services.runtime.redis import Script, ScriptCall, run_scripts
 
 _PUBLISH = Script.load(Path(__file__).parent / "publish.lua")
+_PUBLISH_KEYS = [keys.EVENTS_STREAM, keys.EVENTS_SEQUENCE, keys.EVENTS_PUBLISHED]
 _BATCH = 200
 # How long a watcher's wake-up may be late if the notice was lost with its connection.
 _BLOCK_MS = 5_000
@@ -33,24 +35,25 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A published decision; `body` is a serialized WatchDecisionsResponse without its sequence."""
+    """A published entry of the journal, and when it was written, Unix milliseconds."""
 
     sequence: int
-    body: bytes
+    event: dict[str, Any]
+    time_ms: int
 
 
-class DecisionsLost(Exception):
+class EventsLost(Exception):
     """What comes after the sequence asked for is not kept (or never was); watch from `latest`."""
 
     def __init__(self, latest: int) -> None:
-        super().__init__(f"the decisions asked for are not kept; the latest is {latest}")
+        super().__init__(f"the events asked for are not kept; the latest is {latest}")
         self.latest = latest
 
 
-class DecisionLog:
-    """Publishes decisions, and reads them in order.
+class EventLog:
+    """Publishes what the journals have for watchers, and reads it in order.
 
-    `kept` is about how many stay readable, `recheck_seconds` how often all shards are looked at.
+    `kept` is about how many events stay readable, `recheck_seconds` how often all shards are looked at.
     """
 
     def __init__(self, redis: Redis, blocking: Redis, *, shards: int, kept: int, recheck_seconds: float) -> None:
@@ -69,33 +72,30 @@ class DecisionLog:
         self._kick.set()
 
     async def publish(self, shards: Iterable[int]) -> int:
-        """Publish everything in the outboxes of these shards; how many were new."""
+        """Publish what these shards' journals have beyond what was published; how many events were new."""
         published, left = 0, sorted(set(shards))
         while left:
+            cursors: list[Any] = await self._redis.hmget(keys.EVENTS_PUBLISHED, [str(shard) for shard in left])
             pipeline = self._redis.pipeline(transaction=False)
-            for shard in left:
-                pipeline.xrange(keys.outbox(shard), count=_BATCH)
+            for shard, cursor in zip(left, cursors, strict=True):
+                pipeline.xrange(keys.journal(shard), min=f"({cursor.decode()}" if cursor else "-", count=_BATCH)
             found = [(shard, entries) for shard, entries in zip(left, await pipeline.execute(), strict=True) if entries]
             calls = [
-                ScriptCall(
-                    _PUBLISH,
-                    [keys.DECISIONS_STREAM, keys.DECISIONS_SEQUENCE, keys.DECISIONS_PUBLISHED],
-                    [shard, self._kept, *(part for entry_id, fields in entries for part in (entry_id, fields[b"e"]))],
-                )
-                for shard, entries in found
+                ScriptCall(_PUBLISH, _PUBLISH_KEYS, [shard, self._kept, *_flat(entries)]) for shard, entries in found
             ]
             for answer in await run_scripts(self._redis, calls):
                 if isinstance(answer, Exception):
                     raise answer
                 published += answer
-            pipeline = self._redis.pipeline(transaction=False)
-            for shard, entries in found:
-                pipeline.xdel(keys.outbox(shard), *(entry_id for entry_id, _ in entries))
-            await pipeline.execute()
             left = [shard for shard, entries in found if len(entries) == _BATCH]
         if published:
             self._wake()
         return published
+
+    async def published(self) -> dict[int, str]:
+        """How far each shard's journal has been published, by the id of its last entry."""
+        found: dict[Any, Any] = await self._redis.hgetall(keys.EVENTS_PUBLISHED)
+        return {int(shard): entry_id.decode() for shard, entry_id in found.items()}
 
     async def run_publisher(self) -> None:
         """Publish what is kicked at once, and look at all shards now and then, for what a crash left behind."""
@@ -119,12 +119,12 @@ class DecisionLog:
                 await asyncio.sleep(self._recheck_seconds)
 
     async def run_listener(self) -> None:
-        """Notice decisions that other processes publish."""
+        """Notice events that other processes publish."""
         last: bytes | str = "$"
         drain = draining()
         while not drain.is_set():
             try:
-                answer: Any = await self._blocking.xread({keys.DECISIONS_STREAM: last}, block=_BLOCK_MS)
+                answer: Any = await self._blocking.xread({keys.EVENTS_STREAM: last}, block=_BLOCK_MS)
                 if answer:
                     last = answer[0][1][-1][0]
                     self._wake()
@@ -141,17 +141,27 @@ class DecisionLog:
         return self._news
 
     async def read(self, after: int) -> list[Entry]:
-        """The next decisions after a sequence, oldest first; empty if there are none yet.
+        """The next events after a sequence, oldest first; empty if there are none yet.
 
-        0 starts with the oldest kept. Raises DecisionsLost if there is a gap between `after` and what is kept.
+        0 starts with the oldest kept. Raises EventsLost if there is a gap between `after` and what is kept.
         """
         pipeline = self._redis.pipeline(transaction=True)
-        pipeline.xrange(keys.DECISIONS_STREAM, min=f"{after + 1}-0", count=_BATCH)
-        pipeline.get(keys.DECISIONS_SEQUENCE)
+        pipeline.xrange(keys.EVENTS_STREAM, min=f"{after + 1}-0", count=_BATCH)
+        pipeline.get(keys.EVENTS_SEQUENCE)
         found, sequence = await pipeline.execute()
-        entries = [Entry(int(entry_id.split(b"-")[0]), fields[b"e"]) for entry_id, fields in found]
+        entries = [
+            Entry(int(entry_id.split(b"-")[0]), orjson.loads(fields[b"e"]), int(fields[b"t"]))
+            for entry_id, fields in found
+        ]
         latest = int(sequence or 0)
         following = entries[0].sequence if entries else latest + 1
         if after and following != after + 1:
-            raise DecisionsLost(latest)
+            raise EventsLost(latest)
         return entries
+
+
+def _flat(entries: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> list[bytes]:
+    """Ids and entries in turn; what watchers are not told is empty."""
+    return [
+        part for entry_id, fields in entries for part in (entry_id, fields[b"e"] if fields.get(b"p") == b"1" else b"")
+    ]

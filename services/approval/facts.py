@@ -1,0 +1,67 @@
+"""What is kept of actions that were judged: what people see of them, and what later questions are answered from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from harness.approval.v1 import approval_pb2, risk_pb2
+from harness.common.v1 import action_pb2
+from services.approval import convert
+from services.approval.judge import Judgement
+from services.approval.record import Facts
+from services.runtime.redaction import redact
+from services.runtime.redaction.messages import redacted
+
+_GROUP_CHARS = 24
+
+
+def facts_of(
+    actions: Sequence[action_pb2.Action], context: risk_pb2.ActionContext, judgement: Judgement, reason: str
+) -> Facts:
+    """The facts of a first revision.
+
+    Secrets are masked: the digest is of the original, and only its worker needs that.
+    """
+    shown = [redacted(action) for action in actions]
+    body = approval_pb2.Approval(
+        actions=shown,
+        context=redacted(context),
+        preview=convert.preview_message(actions),
+        reason=redact(reason),
+        policy_reason=judgement.verdict.reason,
+    )
+    assessment = body.assessment
+    judgement.put_assessment(assessment)
+    if any(masked != action for masked, action in zip(shown, actions, strict=True)):
+        # The places are those of the original, which nobody sees.
+        for factor in assessment.factors:
+            factor.ClearField("span")
+    return Facts(
+        digest=judgement.digest,
+        body=body.SerializeToString(),
+        level=assessment.level,
+        score=assessment.score,
+        approval_type=judgement.approval_type,
+        factor_ids=tuple(sorted({factor.id for factor in assessment.factors})),
+        group=_group(actions, context, judgement),
+    )
+
+
+def _group(actions: Sequence[action_pb2.Action], context: risk_pb2.ActionContext, judgement: Judgement) -> str:
+    """The same for requests that ask for the same kind of thing: of one agent and project, with the same findings."""
+    parts = (
+        context.project_id,
+        context.agent,
+        judgement.assessment.level.name,
+        judgement.approval_type,
+        *sorted({action.WhichOneof("kind") or "" for action in actions}),
+        *sorted({factor.id for factor in judgement.assessment.factors}),
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_GROUP_CHARS]
+
+
+def too_large(facts: Facts, most: int) -> str:
+    """Why the actions are more than an answer has room for; empty if they are not. `most` is in bytes."""
+    size = len(facts.body)
+    return f"the actions take {size} bytes; ask for at most {most}" if size > most else ""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from services.runtime import redaction
 from services.runtime.redaction import MASK, find, redact, redact_all, redact_named, redact_value
 from services.runtime.redaction.search import MAX_FOUND, _rules
+from tests.support.patience import ends
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -297,6 +298,17 @@ def test_the_work_is_linear(unit: str) -> None:
     redact(unit * 100)  # compiles the rules
     # Eight times the text may take eight times as long; sixty-four times is what a quadratic search would take.
     assert seconds(1 << 18) < 25 * max(seconds(1 << 15), 0.002)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["cookie: ", "curl -b ", "curl --cookie x=y; ", "secret --from-literal=a=b ", "every keyword"],
+)
+def test_a_megabyte_of_what_begins_a_list_of_secrets_is_soon_read(unit: str) -> None:
+    if unit == "every keyword":
+        unit = " = ".join(sorted({keyword for rule in _rules().rules for keyword in rule.keywords}))
+    with ends():
+        redact(unit * ((1 << 20) // len(unit)))
 
 
 def test_every_rule_compiles_and_has_keywords() -> None:

@@ -41,6 +41,14 @@ def _is_password(value: str) -> bool:
     return not is_reference(value)
 
 
+# Words with digits that say what kind of value is meant: "the password is base64-encoded", "the token is 16-character".
+_TECHNICAL = patterns.compile(r"(?i)(?:base|sha|md|utf|oauth|aes|rsa|ed|pbkdf|argon|v|x)?\d{1,5}(?:[-_/].*)?")
+
+
+def _is_told(value: str) -> bool:
+    return looks_random(value) and not _TECHNICAL.fullmatch(value)
+
+
 # Passwords of examples and of databases for development: masked like any other, but nothing is given away by them.
 EXAMPLES = frozenset("password passwd pass pwd secret user username postgres root admin guest changeme test example".split())
 
@@ -203,6 +211,14 @@ LAST: tuple[Rule, ...] = (
         accepts=_is_password,
     ),
     SecretManifest(),
+    PatternRule(
+        "told",
+        "Tells a password.",
+        _NAME_HINTS,
+        r"(?i)\b(?:password|passwd|passphrase|pwd|token|secret|(?:api|access|private|secret)[ _-]?key)(?:\s+(?:for|of|on|to)\s+[^\s]{1,60})?"
+        r"\s+(?:is|was|will\s+be)\s*(?:now|still|set\s+to|just)?\s*:?\s*[\"'`\x{201c}]?([^\s\"'`,;()<>]{5,199}[^\s\"'`,;.:!?()<>\x{201d}])",
+        accepts=_is_told,
+    ),
     PatternRule(
         "option",
         "Contains a literal credential.",

@@ -44,6 +44,8 @@ PASSWORD = "hunter2xyzzy"
         "p\u0430ssword={}",
         "p\u200dassword={}",
         'pass""word={}',
+        "The password for bob is now {}.",
+        "the API key was set to '{}'",
     ],
 )
 def test_secrets_that_only_their_program_or_place_tells_are_masked(text: str) -> None:
@@ -72,6 +74,11 @@ def test_a_short_key_of_a_model_provider_is_masked_without_capitals() -> None:
         "7z x a.7z -oout",
         "unzip -p a.zip b.txt",
         "openssl req -key k.pem",
+        "the password is wrong",
+        "the password is case-sensitive",
+        "the password is stored in the vault",
+        "the password is base64-encoded and at least 12 characters",
+        "the token is in secrets/db2.yaml",
         "vault login -method=oidc",
         "Cookie: theme=dark; lang=en",
         "curl -b cookies.txt https://host",

@@ -41,6 +41,12 @@ _QUOTED = patterns.compile(r"```[^`]*```|`[^`\n]*`|\"[^\"\n]{0,400}\"|\x{201c}[^
 _PARTICLES = frozenset("off down up out away back offline over live".split())
 _OPENINGS = frozenset({":", ";", "\u2022", "*"})  # what follows begins as a sentence does
 _DUE = frozenset("must should shall will to can needs need has have is are gets make sure ensure please that".split())
+_ENDS = tuple(tuple(end.split()) for end in _GRAMMAR["ends"])
+_DUE_TO = frozenset("must should shall to will".split())
+_CAUSING_ACTS = frozenset(_GRAMMAR["causing_acts"])
+_CAUSING = _CAUSING_ACTS | frozenset(_GRAMMAR["causing_ends"])
+_RELATING = frozenset("of that which who to been is are was were".split())  # between "get" and what looks like what is had done: it is not
+_CAUSED_BY = frozenset("i we to please let's and then must should i'd , :".split())
 _SENTENCE_END = frozenset(".!?\n")
 CURRENCIES = frozenset("\u20ac\u00a3\u00a5")
 _DOUBLED = frozenset(
@@ -193,7 +199,7 @@ class Reader:
         opening = " ".join(words[:5])
         request = max((len(each.split()) for each in _REQUESTS if opening.removeprefix("please ").startswith(each)), default=0)
         condition = words[0] in _CONDITIONS and "," in words
-        if not request and (words[-1] == "?" or (words[0] in _ASKS and words[0] != "do" and not condition)):
+        if not request and (words[-1] == "?" or (words[0] in _ASKS and words[0] not in ("do", "have") and not condition)):
             return
         first = _index(words, ",", 0) if condition else request + (request > 0 and words[0] == "please")
         places = list(self._places(words, first))
@@ -348,10 +354,7 @@ class Reader:
         if told or words[-1] == "?":
             return
         sure = "ensure" in words[:3] or ("sure" in words[:4] and "make" in words[:3])
-        for index in range(2, len(words) - 1):  # "the old table should no longer exist"
-            if words[index - 1] in ("should", "must", "shall") and words[index : index + 3] in (["no", "longer", "exist"], ["cease", "to", "exist"]):
-                subject = [word for word in words[max(0, index - NEAR) : index] if word not in _DUE]
-                yield Order("delete", sentence[index].start, sentence[index + 2].end, tuple(_phrase(subject)), tuple(subject), False, ("exist",))
+        yield from self._ends(sentence, words, sure=sure)
         for index in range(1, len(words) - 1):
             due = words[index] in ("be", "get") and words[index - 1] in ("must", "should", "shall", "will", "to", "can")
             if not due and not (sure and words[index] in ("is", "are", "gets", "get")):
@@ -364,6 +367,31 @@ class Reader:
                 rest = (*words[max(0, index - NEAR) : index], *words[at + found[0] : at + NEAR])
                 subject = [word for word in words[max(0, index - NEAR) : index] if word not in _DUE]
                 yield Order(found[1], sentence[at].start, sentence[at].end, tuple(_phrase(subject)), rest, False, (words[at],))
+
+    def _ends(self, sentence: list[Token], words: list[str], *, sure: bool) -> Iterator[Order]:
+        """What must come to its end: "the old table should no longer exist", "have the table gone", "get the volumes removed"."""
+        opening = next((at for at, word in enumerate(words[:5]) if word in _CAUSING and (at == 0 or words[at - 1] in _CAUSED_BY)), len(words))
+        for index in range(2, len(words)):
+            size = max((len(end) for end in _ENDS if tuple(words[index : index + len(end)]) == end), default=0)
+            if size and not sure and words[index - 1] not in _DUE_TO and opening > index:
+                continue
+            verb = "vanish"
+            if not size:  # "have it removed": at the end of what is said of it, where it is no adjective
+                found = self._verb_at(words, index) if opening < index and words[opening] in _CAUSING_ACTS else None
+                if found is None or found[2] != "ed" or not _closes(words, index + found[0]) or not _RELATING.isdisjoint(words[opening:index]):
+                    continue
+                size, verb = found[0], found[1]
+            elif words[index] == "go" and size == 1 and not _closes(words, index + 1):
+                continue
+            subject = [word for word in words[max(0, index - NEAR, opening + 1 if opening < index else 0) : index] if word not in _DUE]
+            yield Order(verb, sentence[index].start, sentence[index + size - 1].end, tuple(_phrase(subject)), tuple(subject), False, (words[index],))
+
+
+def _closes(words: list[str], index: int) -> bool:
+    """Whether nothing follows that a word before could belong to."""
+    return (
+        index >= len(words) or words[index] in _PREPOSITIONS or words[index] in _JOINTS or words[index] in (".", "!", ")", "now", "today", "please")
+    )
 
 
 def _phrase(words: list[str]) -> list[str]:

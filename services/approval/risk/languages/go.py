@@ -260,9 +260,6 @@ class Go(Reader):
                 return super().call(call._replace(name="")) if call.name != "http.Get" else None
             case "drop" if call.name.rpartition(".")[2] == "Drop" and not call.name.startswith(("gorm", "db")):
                 return UNKNOWN
-            case "socket":
-                super().effect(kind, call)
-                return Value(name=f"{call.name}()", taints=FETCHED)
         return super().effect(kind, call)
 
     def network(self, kind: str, call: Call) -> Value:

@@ -157,7 +157,7 @@ class JavaScript(Reader):
     def declared(self, node: Node) -> Value:
         target, value = node.get("name"), self.value(node.get("value"))
         if target is not None and node.get("value") is not None:
-            self._assign(target, value)
+            self.assign(target, value)
         return UNKNOWN
 
     def field_defined(self, node: Node) -> Value:
@@ -166,12 +166,6 @@ class JavaScript(Reader):
             self.bind(f"this.{self.source(target)}", self.value(node.get("value")))
         return UNKNOWN
 
-    def assigned(self, node: Node) -> Value:
-        target, value = node.get("left"), self.value(node.get("right"))
-        if target is not None:
-            self._assign(target, value)
-        return value
-
     def augmented(self, node: Node) -> Value:
         target, value = node.get("left"), self.value(node.get("right"))
         if target is not None:
@@ -179,7 +173,7 @@ class JavaScript(Reader):
             self.bind(name, value, append=True)
         return value
 
-    def _assign(self, target: Node, value: Value) -> None:
+    def assign(self, target: Node, value: Value) -> None:
         if target.type == "identifier":
             self.bind(self.source(target), value)
         elif target.type == "object_pattern":
@@ -189,7 +183,7 @@ class JavaScript(Reader):
                 elif child.type == "pair_pattern":
                     key, inner = child.get("key"), child.get("value")
                     if key is not None and inner is not None:
-                        self._assign(inner, self.member(value, self._key(key)))
+                        self.assign(inner, self.member(value, self._key(key)))
                 elif child.type == "object_assignment_pattern" and child.children:
                     name = self.source(child.children[0])
                     self.bind(name, either([self.member(value, name), self.value(child.children[-1])]))
@@ -197,9 +191,9 @@ class JavaScript(Reader):
                     self.bind(self.source(child.children[0]), value)
         elif target.type == "array_pattern":
             for index, child in enumerate(target.children):
-                self._assign(child, self.element(value, constant(str(index))))
+                self.assign(child, self.element(value, constant(str(index))))
         elif target.type == "assignment_pattern" and target.children:
-            self._assign(target.children[0], either([value, self.value(target.children[-1])]))
+            self.assign(target.children[0], either([value, self.value(target.children[-1])]))
         elif target.type in ("member_expression", "subscript_expression"):
             self._assign_member(target, value)
 
@@ -273,7 +267,7 @@ class JavaScript(Reader):
     def _parameter(self, node: Node) -> str:
         while node.type in ("assignment_pattern", "rest_pattern", "required_parameter", "optional_parameter") and node.children:
             if node.type == "assignment_pattern":
-                self._assign(node.children[0], self.value(node.children[-1]))
+                self.assign(node.children[0], self.value(node.children[-1]))
             node = node.get("pattern") or node.children[0]
         return self.source(node) if node.type == "identifier" else ""
 
@@ -377,11 +371,9 @@ class JavaScript(Reader):
                 super().effect(kind, call)
                 return Value(taints=tainted(call.args))
             case "socket":
-                super().effect(kind, call)
                 for argument in call.args:
                     if argument.function is not None:
                         self.parameters(argument.function, [Value(name="net.connect()", taints=FETCHED)])
-                return Value(name=call.name + "()", taints=FETCHED)
         return super().effect(kind, call)
 
     def _required(self, call: Call) -> Value:
@@ -469,7 +461,7 @@ class JavaScript(Reader):
     def each(self, node: Node) -> Value:
         target, value = node.get("left"), self.value(node.get("right"))
         if target is not None:
-            self._assign(target, either(value.items) if value.items else Value(taints=value.taints))
+            self.assign(target, either(value.items) if value.items else Value(taints=value.taints))
         return self.block(node)
 
 

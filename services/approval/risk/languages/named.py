@@ -20,94 +20,108 @@ MAX_COMMANDS = 200  # commands in quotes of one program; more is UNKNOWN
 _MAX_TRIED = 50  # matches in strings that are passed over
 RunShell = Callable[[str], object]
 
-_Row = tuple[str, int, str, str]
+_Row = tuple[str, int, str]  # factor id, weight, pattern
+_MESSAGES = {
+    "code.accounts": "Changes accounts or the registry.",
+    "code.credential": "Reads credentials.",
+    "code.delete": "Deletes files.",
+    "code.dynamic": "Runs code that is made while it runs.",
+    "code.environment": "Reads every variable, secrets included.",
+    "code.fetch": "Fetches or decodes code, and runs it.",
+    "code.kill": "Ends processes.",
+    "code.loop": "Starts copies of itself without end.",
+    "code.memory": "Runs code that is made while it runs.",
+    "code.metadata": "Reads the machine's cloud credentials.",
+    "code.miner": "Mines cryptocurrency.",
+    "code.native": "Works below the language.",
+    "code.network": "Opens network connections.",
+    "code.permissions": "Changes the rights of files.",
+    "code.privilege": "Changes rights, or looks into other programs.",
+    "code.process": "Starts other programs.",
+    "code.protection": "Turns protection off.",
+    "code.read": "Opens files.",
+    "code.reverse-shell": "Gives a shell to another machine.",
+}
+_MESSAGES_OF = {("powershell", "code.delete"): "Deletes or stops something."}
 _COMMON: tuple[_Row, ...] = (
-    (
-        "code.reverse-shell",
-        HIGH,
-        r"/dev/tcp/|socket[\s\S]{0,400}(?:dup2|/bin/(?:ba)?sh)|fsockopen[\s\S]{0,200}(?:exec|/bin/)",
-        "Gives a shell to another machine.",
-    ),
-    ("code.metadata", HIGH, r"169\.254\.169\.254|metadata\.google\.internal|100\.100\.100\.200", "Reads the machine's cloud credentials."),
-    ("code.miner", HIGH, r"(?i)stratum\+tcp|cryptonight|coinhive", "Mines cryptocurrency."),
+    ("code.reverse-shell", HIGH, r"/dev/tcp/|socket[\s\S]{0,400}(?:dup2|/bin/(?:ba)?sh)|fsockopen[\s\S]{0,200}(?:exec|/bin/)"),
+    ("code.metadata", HIGH, r"169\.254\.169\.254|metadata\.google\.internal|100\.100\.100\.200"),
+    ("code.miner", HIGH, r"(?i)stratum\+tcp|cryptonight|coinhive"),
 )
 _BY_LANGUAGE: dict[str, tuple[_Row, ...]] = {
     "elixir": (
-        ("code.process", SERIOUS, r"\bSystem\.(?:cmd|shell)\b|:?\bos:?\.?cmd\b|\bos:cmd\b|\bPort\.open\b|\bopen_port\b", "Starts other programs."),
-        ("code.dynamic", SERIOUS, r"\bCode\.(?:eval|compile|require)_\w+|\bbinary_to_term\b|\berl_eval\b", "Runs code that is made while it runs."),
-        ("code.delete", SERIOUS, r"\bFile\.rm(?:dir|_rf)?!?\b|\bfile:(?:delete|del_dir)\w*", "Deletes files."),
-        ("code.network", MEDIUM, r"\b:?gen_(?:tcp|udp)\b", "Opens network connections."),
-        ("code.environment", MEDIUM, r"\bSystem\.get_env\(\s*\)|\bos:getenv\(\s*\)", "Reads every variable, secrets included."),
+        ("code.process", SERIOUS, r"\bSystem\.(?:cmd|shell)\b|:?\bos:?\.?cmd\b|\bos:cmd\b|\bPort\.open\b|\bopen_port\b"),
+        ("code.dynamic", SERIOUS, r"\bCode\.(?:eval|compile|require)_\w+|\bbinary_to_term\b|\berl_eval\b"),
+        ("code.delete", SERIOUS, r"\bFile\.rm(?:dir|_rf)?!?\b|\bfile:(?:delete|del_dir)\w*"),
+        ("code.network", MEDIUM, r"\b:?gen_(?:tcp|udp)\b"),
+        ("code.environment", MEDIUM, r"\bSystem\.get_env\(\s*\)|\bos:getenv\(\s*\)"),
     ),
     "perl": (
-        ("code.process", SERIOUS, r"(?:^|[^$@%\w>-])(?:system|exec|fork)\s*(?:$|=[^>]|[^=\w\s]|\s[^=\s])|`[^`\n]+`|\bqx\s*[\W]|\bopen\s*\(?[^;]{0,200}['\"]\s*(?:-?\||[^'\"]*\|\s*['\"])|\bIPC::Open", "Starts other programs."),
-        ("code.dynamic", SERIOUS, r"\beval\s*(?:\$|\(|['\"]|[a-z]\w*\s*[(\s'\"$])|\bdo\s+['\"]/|/ee?[gimsx]*e\b\s*;|&\{\s*['\"$]|\b(?:require|use|do)\s+['\"]?https?:|\bStorable::(?:thaw|retrieve)", "Runs code that is made while it runs."),
-        ("code.kill", MEDIUM, r"\bkill\s*\(?\s*['\"]?(?:-?\d|[A-Z]{3,4}\b|-)", "Ends processes."),
-        ("code.native", SERIOUS, r"\bsyscall\b|\bInline::C\b|\bDynaLoader\b|\bXSLoader\b|\bFFI::\w+", "Works below the language."),
-        ("code.permissions", HIGH, r"\bchmod\s*\(?\s*0?[2467]\d{3}\b", "Lets a program run with its owner's rights."),
-        ("code.permissions", MEDIUM, r"\bchmod\s*\(?\s*0?\d?\d?[2367]\b", "Changes the rights of files."),
-        ("code.loop", HIGH, r"\bfork\s+while\b|\bwhile\s*\(\s*1\s*\)\s*\{\s*fork|\bfork\s*(?:\(\s*\)\s*)?until\b", "Starts copies of itself without end."),
-        ("code.delete", SERIOUS, r"\b(?:unlink|rmtree|remove_tree|rmdir|truncate)\b", "Deletes files."),
-        ("code.network", SERIOUS, r"\bIO::Socket\b|\buse\s+Socket\b|\bsocket\s*\(|\bLWP::", "Opens network connections."),
-        ("code.privilege", HIGH, r"\bPOSIX::set[ug]id|\$[<>]\s*=\s*0|\bsetuid\s*\(", "Changes whose rights it runs with."),
-        ("code.environment", MEDIUM, r"(?:keys|values|each|map)?\s*%ENV\b", "Reads every variable, secrets included."),
+        ("code.process", SERIOUS, r"(?:^|[^$@%\w>-])(?:system|exec|fork)\s*(?:$|=[^>]|[^=\w\s]|\s[^=\s])|`[^`\n]+`|\bqx\s*[\W]|\bopen\s*\(?[^;]{0,200}['\"]\s*(?:-?\||[^'\"]*\|\s*['\"])|\bIPC::Open"),
+        ("code.dynamic", SERIOUS, r"\beval\s*(?:\$|\(|['\"]|[a-z]\w*\s*[(\s'\"$])|\bdo\s+['\"]/|/ee?[gimsx]*e\b\s*;|&\{\s*['\"$]|\b(?:require|use|do)\s+['\"]?https?:|\bStorable::(?:thaw|retrieve)"),
+        ("code.kill", MEDIUM, r"\bkill\s*\(?\s*['\"]?(?:-?\d|[A-Z]{3,4}\b|-)"),
+        ("code.native", SERIOUS, r"\bsyscall\b|\bInline::C\b|\bDynaLoader\b|\bXSLoader\b|\bFFI::\w+"),
+        ("code.permissions", HIGH, r"\bchmod\s*\(?\s*0?[2467]\d{3}\b"),
+        ("code.permissions", MEDIUM, r"\bchmod\s*\(?\s*0?\d?\d?[2367]\b"),
+        ("code.loop", HIGH, r"\bfork\s+while\b|\bwhile\s*\(\s*1\s*\)\s*\{\s*fork|\bfork\s*(?:\(\s*\)\s*)?until\b"),
+        ("code.delete", SERIOUS, r"\b(?:unlink|rmtree|remove_tree|rmdir|truncate)\b"),
+        ("code.network", SERIOUS, r"\bIO::Socket\b|\buse\s+Socket\b|\bsocket\s*\(|\bLWP::"),
+        ("code.privilege", HIGH, r"\bPOSIX::set[ug]id|\$[<>]\s*=\s*0|\bsetuid\s*\("),
+        ("code.environment", MEDIUM, r"(?:keys|values|each|map)?\s*%ENV\b"),
     ),
     "java": (
-        ("code.process", SERIOUS, r"\bgetRuntime\s*\(\s*\)\s*\.\s*exec|\bProcessBuilder\b|\.execute\s*\(\s*\).*['\"]\w|\bProcess\.Start\b|['\"][^'\"\n]+['\"]\.execute\(\)|\bsys\.process\b|\bProcessStartInfo\b", "Starts other programs."),
-        ("code.delete", SERIOUS, r"\bFiles\.(?:delete|deleteIfExists|walk[\s\S]{0,80}delete)|\.delete(?:Recursively|OnExit|Dir)?\s*\(\s*\)|\bFileUtils\.(?:delete|clean)\w*|\bFile\.Delete\b|\bDirectory\.Delete\b", "Deletes files."),
-        ("code.dynamic", SERIOUS, r"\bScriptEngine\w*|\bObjectInputStream\b|\bClass\.forName\b|\bdefineClass\b|\bGroovyShell\b|\bEval\.me\b|\bBinaryFormatter\b|\bAssembly\.Load\b|\bInitialContext\b|\bSystem\.load(?:Library)?\b", "Runs code that is made while it runs."),
-        ("code.network", MINOR, r"\bnew\s+(?:Server)?Socket\s*\(|\bTcpClient\b|\bTcpListener\b", "Opens network connections."),
+        ("code.process", SERIOUS, r"\bgetRuntime\s*\(\s*\)\s*\.\s*exec|\bProcessBuilder\b|\.execute\s*\(\s*\).*['\"]\w|\bProcess\.Start\b|['\"][^'\"\n]+['\"]\.execute\(\)|\bsys\.process\b|\bProcessStartInfo\b"),
+        ("code.delete", SERIOUS, r"\bFiles\.(?:delete|deleteIfExists|walk[\s\S]{0,80}delete)|\.delete(?:Recursively|OnExit|Dir)?\s*\(\s*\)|\bFileUtils\.(?:delete|clean)\w*|\bFile\.Delete\b|\bDirectory\.Delete\b"),
+        ("code.dynamic", SERIOUS, r"\bScriptEngine\w*|\bObjectInputStream\b|\bClass\.forName\b|\bdefineClass\b|\bGroovyShell\b|\bEval\.me\b|\bBinaryFormatter\b|\bAssembly\.Load\b|\bInitialContext\b|\bSystem\.load(?:Library)?\b"),
+        ("code.network", MINOR, r"\bnew\s+(?:Server)?Socket\s*\(|\bTcpClient\b|\bTcpListener\b"),
     ),
     "lua": (
-        ("code.process", SERIOUS, r"\bos\.execute\b|\bio\.popen\b|\bposix\.exec|\bvim\.fn\.system", "Starts other programs."),
-        ("code.dynamic", SERIOUS, r"\bloadstring\b|(?:^|\W)load\s*\(|\bpackage\.loadlib\b|\bdofile\s*\(|\bffi\.", "Runs code that is made while it runs."),
-        ("code.delete", SERIOUS, r"\bos\.(?:remove|rename)\s*\(", "Deletes files."),
-        ("code.network", MEDIUM, r"\brequire\s*\(?['\"]socket", "Opens network connections."),
-        ("code.read", MINOR, r"\bio\.open\s*\(", "Opens files."),
+        ("code.process", SERIOUS, r"\bos\.execute\b|\bio\.popen\b|\bposix\.exec|\bvim\.fn\.system"),
+        ("code.dynamic", SERIOUS, r"\bloadstring\b|(?:^|\W)load\s*\(|\bpackage\.loadlib\b|\bdofile\s*\(|\bffi\."),
+        ("code.delete", SERIOUS, r"\bos\.(?:remove|rename)\s*\("),
+        ("code.network", MEDIUM, r"\brequire\s*\(?['\"]socket"),
+        ("code.read", MINOR, r"\bio\.open\s*\("),
     ),
     "r": (
-        ("code.process", SERIOUS, r"\bsystem2?\s*\(|\bshell\s*\(|\brun\s*\(\s*`|\bunix\s*\(", "Starts other programs."),
-        ("code.delete", SERIOUS, r"\b(?:unlink|file\.remove|rm)\s*\(\s*['\"]", "Deletes files."),
-        ("code.dynamic", MEDIUM, r"\beval\s*\(\s*parse|\bdyn\.load\b|\bccall\b", "Runs code that is made while it runs."),
+        ("code.process", SERIOUS, r"\bsystem2?\s*\(|\bshell\s*\(|\brun\s*\(\s*`|\bunix\s*\("),
+        ("code.delete", SERIOUS, r"\b(?:unlink|file\.remove|rm)\s*\(\s*['\"]"),
+        ("code.dynamic", MEDIUM, r"\beval\s*\(\s*parse|\bdyn\.load\b|\bccall\b"),
     ),
     "awk": (
-        ("code.process", SERIOUS, r"\bsystem\s*\(|\|\s*getline|\bprint[^;}\n]*\|\s*\"|\|&", "Starts other programs."),
-        ("code.network", HIGH, r"/inet[46]?/(?:tcp|udp)/", "Opens network connections."),
+        ("code.process", SERIOUS, r"\bsystem\s*\(|\|\s*getline|\bprint[^;}\n]*\|\s*\"|\|&"),
+        ("code.network", HIGH, r"/inet[46]?/(?:tcp|udp)/"),
     ),
     "powershell": (
-        ("code.process", SERIOUS, r"(?i)\b(?:start-process|invoke-expression|iex|invoke-command|new-service|start-job|invoke-wmimethod|register-scheduledtask|new-scheduledtask)\b|\bcmd(?:\.exe)?\s+/c", "Starts other programs."),
-        ("code.delete", SERIOUS, r"(?i)\b(?:remove-item|ri|rd|del|erase|rmdir|clear-content|clear-recyclebin|format-volume|clear-disk|remove-partition|stop-computer|restart-computer|stop-process|stop-service|remove-\w+)\b", "Deletes or stops something."),
-        ("code.fetch", HIGH, r"(?i)downloadstring|downloadfile|\b(?:invoke-webrequest|iwr|invoke-restmethod|irm)\b[^|\n]*\|\s*(?:iex|invoke-expression)|frombase64string|-enc(?:odedcommand)?\b", "Fetches or decodes code, and runs it."),
-        ("code.protection", HIGH, r"(?i)set-mppreference|add-mppreference|amsiutils|set-executionpolicy|-exec(?:utionpolicy)?\s+bypass|disable-\w+|clear-eventlog|vssadmin|bcdedit|wevtutil", "Turns protection off."),
-        ("code.credential", HIGH, r"(?i)mimikatz|convertto-securestring|get-credential|lsass|sekurlsa|\bntds\b|reg\s+save", "Reads credentials."),
-        ("code.accounts", HIGH, r"(?i)\bnet\s+(?:user|localgroup)\b|new-localuser|add-localgroupmember|\breg\s+add\b|set-itemproperty|new-itemproperty", "Changes accounts or the registry."),
+        ("code.process", SERIOUS, r"(?i)\b(?:start-process|invoke-expression|iex|invoke-command|new-service|start-job|invoke-wmimethod|register-scheduledtask|new-scheduledtask)\b|\bcmd(?:\.exe)?\s+/c"),
+        ("code.delete", SERIOUS, r"(?i)\b(?:remove-item|ri|rd|del|erase|rmdir|clear-content|clear-recyclebin|format-volume|clear-disk|remove-partition|stop-computer|restart-computer|stop-process|stop-service|remove-\w+)\b"),
+        ("code.fetch", HIGH, r"(?i)downloadstring|downloadfile|\b(?:invoke-webrequest|iwr|invoke-restmethod|irm)\b[^|\n]*\|\s*(?:iex|invoke-expression)|frombase64string|-enc(?:odedcommand)?\b"),
+        ("code.protection", HIGH, r"(?i)set-mppreference|add-mppreference|amsiutils|set-executionpolicy|-exec(?:utionpolicy)?\s+bypass|disable-\w+|clear-eventlog|vssadmin|bcdedit|wevtutil"),
+        ("code.credential", HIGH, r"(?i)mimikatz|convertto-securestring|get-credential|lsass|sekurlsa|\bntds\b|reg\s+save"),
+        ("code.accounts", HIGH, r"(?i)\bnet\s+(?:user|localgroup)\b|new-localuser|add-localgroupmember|\breg\s+add\b|set-itemproperty|new-itemproperty"),
     ),
     "c": (
-        ("code.process", SERIOUS, r"\b(?:system|popen|exec[lv]p?e?|posix_spawnp?|fork|CreateProcess\w*|WinExec|ShellExecute\w*)\s*\(", "Starts other programs."),
-        ("code.privilege", HIGH, r"\b(?:setuid|setgid|setreuid|setresuid|seteuid|ptrace|init_module|prctl|capset)\s*\(", "Changes rights, or looks into other programs."),
-        ("code.delete", SERIOUS, r"\b(?:unlink|remove|rmdir|truncate|unlinkat)\s*\(", "Deletes files."),
-        ("code.network", MEDIUM, r"\bsocket\s*\(\s*(?:AF|PF)_", "Opens network connections."),
-        ("code.memory", MEDIUM, r"\bmprotect\s*\(|PROT_EXEC|\bVirtualAlloc\w*|\bdlopen\s*\(", "Runs code that is made while it runs."),
+        ("code.process", SERIOUS, r"\b(?:system|popen|exec[lv]p?e?|posix_spawnp?|fork|CreateProcess\w*|WinExec|ShellExecute\w*)\s*\("),
+        ("code.privilege", HIGH, r"\b(?:setuid|setgid|setreuid|setresuid|seteuid|ptrace|init_module|prctl|capset)\s*\("),
+        ("code.delete", SERIOUS, r"\b(?:unlink|remove|rmdir|truncate|unlinkat)\s*\("),
+        ("code.network", MEDIUM, r"\bsocket\s*\(\s*(?:AF|PF)_"),
+        ("code.memory", MEDIUM, r"\bmprotect\s*\(|PROT_EXEC|\bVirtualAlloc\w*|\bdlopen\s*\("),
     ),
     "rust": (
-        ("code.process", SERIOUS, r"\bCommand::new\b|\blibc::(?:exec|fork|system)", "Starts other programs."),
-        ("code.delete", SERIOUS, r"\bfs::remove_(?:file|dir|dir_all)\b", "Deletes files."),
-        ("code.network", MINOR, r"\bTcp(?:Stream|Listener)::", "Opens network connections."),
+        ("code.process", SERIOUS, r"\bCommand::new\b|\blibc::(?:exec|fork|system)"),
+        ("code.delete", SERIOUS, r"\bfs::remove_(?:file|dir|dir_all)\b"),
+        ("code.network", MINOR, r"\bTcp(?:Stream|Listener)::"),
     ),
     "tcl": (
-        ("code.process", SERIOUS, r"(?:^|\W)exec\s|\bspawn\s|\bopen\s+\"?\|", "Starts other programs."),
-        ("code.delete", SERIOUS, r"\bfile\s+delete\b", "Deletes files."),
-        ("code.network", MEDIUM, r"\bsocket\s", "Opens network connections."),
+        ("code.process", SERIOUS, r"(?:^|\W)exec\s|\bspawn\s|\bopen\s+\"?\|"),
+        ("code.delete", SERIOUS, r"\bfile\s+delete\b"),
+        ("code.network", MEDIUM, r"\bsocket\s"),
     ),
-    "lisp": (("code.process", SERIOUS, r"\((?:term|shell|ansi-term|eshell|system|shell-command|call-process|start-process|async-shell-command|execlp?|open-pipe|delete-file|delete-directory)\b", "Starts other programs or deletes files."),),
-    "applescript": (("code.process", SERIOUS, r"\bdo shell script\b|\bSystem Events\b|\bkeystroke\b", "Starts other programs or types for a person."),),
-    "gdb": (("code.process", HIGH, r"^\s*!|\bshell\b|\bpython\b|\bcall\b|\bpipe\b", "Starts other programs."),),
+    "lisp": (("code.process", SERIOUS, r"\((?:term|shell|ansi-term|eshell|system|shell-command|call-process|start-process|async-shell-command|execlp?|open-pipe|delete-file|delete-directory)\b"),),
+    "applescript": (("code.process", SERIOUS, r"\bdo shell script\b|\bSystem Events\b|\bkeystroke\b"),),
+    "gdb": (("code.process", HIGH, r"^\s*!|\bshell\b|\bpython\b|\bcall\b|\bpipe\b"),),
     "text": (),
 }  # fmt: skip
-_COMPILED = {
-    language: [(id, weight, patterns.compile(pattern), message) for id, weight, pattern, message in rows + _COMMON]
-    for language, rows in _BY_LANGUAGE.items()
-}
+_COMPILED = {language: [(id, weight, patterns.compile(pattern)) for id, weight, pattern in rows + _COMMON] for language, rows in _BY_LANGUAGE.items()}
 _CALL = r"(?:exec(?:Sync|File|FileSync|l|v|vp|lp)?|spawn(?:Sync)?|system|popen|shell_exec|passthru|proc_open|execute|Command|do shell script|qx)\s*[(\s{]\s*"
 _STARTED = patterns.compile(_CALL + r"""(?:"((?:[^"\\\n]|\\.)+)"|'((?:[^'\\\n]|\\.)+)'|`((?:[^`\\\n]|\\.)+)`)""")
 _BACKQUOTED = patterns.compile(r"`([^`\n]+)`")
@@ -145,10 +159,10 @@ def scan(language: str, source: str, run_shell: RunShell) -> list[Factor]:
 def _scan(language: str, text: str, run_shell: RunShell) -> dict[str, Factor]:
     factors: dict[str, Factor] = {}
     spans = literals.strings(text, language) if "'" in text or '"' in text else ([], [])
-    for id, weight, pattern, message in _COMPILED[language]:
+    for id, weight, pattern in _COMPILED[language]:
         match = pattern.search(text) if id in _IN_STRINGS else _first(pattern, text, spans)
         if match is not None and (id not in factors or factors[id].weight < weight):
-            factors[id] = _factor(id, weight, message, excerpt(text, match))
+            factors[id] = _factor(id, weight, _MESSAGES_OF.get((language, id), _MESSAGES[id]), excerpt(text, match))
     if "code.process" in factors:
         started = [_plain(match) for match in _STARTED.finditer(text)]
         if language == "perl":

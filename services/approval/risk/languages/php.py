@@ -172,19 +172,13 @@ class Php(Reader):
 
     # -- names
 
-    def assigned(self, node: Node) -> Value:
-        target, value = node.get("left"), self.value(node.get("right"))
-        if target is not None:
-            self._assign(target, value, append=False)
-        return value
-
     def augmented(self, node: Node) -> Value:
         target, operator, value = node.get("left"), node.get("operator"), self.value(node.get("right"))
         if target is not None:
-            self._assign(target, value, append=operator is not None and self.source(operator) in (".=", "+="))
+            self.assign(target, value, append=operator is not None and self.source(operator) in (".=", "+="))
         return value
 
-    def _assign(self, target: Node, value: Value, *, append: bool) -> None:
+    def assign(self, target: Node, value: Value, *, append: bool = False) -> None:
         if target.type == "variable_name":
             self.bind(self.source(target), value, append=append)
         elif target.type == "member_access_expression":
@@ -200,7 +194,7 @@ class Php(Reader):
                 self.bind(receiver.name, Value(taints=value.taints))
         elif target.type in ("list_literal", "array_creation_expression"):
             for index_, child in enumerate(target.children):
-                self._assign(
+                self.assign(
                     child.children[-1] if child.children and child.type == "array_element_initializer" else child,
                     self.element(value, constant(str(index_))),
                     append=False,
@@ -397,9 +391,6 @@ class Php(Reader):
                 super().effect(kind, call)
                 how = self.TEXTS.get(call.name)
                 return self.text(how, call) if how else Value(taints=tainted(call.args))
-            case "socket":
-                super().effect(kind, call)
-                return Value(name=f"{call.name}()", taints=FETCHED)
         return super().effect(kind, call)
 
     def _opened(self, call: Call, mode: str) -> Value:
@@ -490,5 +481,5 @@ class Php(Reader):
         if len(node.children) >= 2:
             value = self.value(node.children[0])
             target = node.children[1].children[-1] if node.children[1].type == "pair" and node.children[1].children else node.children[1]
-            self._assign(target, either(value.items) if value.items else Value(taints=value.taints), append=False)
+            self.assign(target, either(value.items) if value.items else Value(taints=value.taints), append=False)
         return self.block(node)

@@ -292,6 +292,17 @@ class Reader:
 
     CONCATENATES: frozenset[str] = frozenset("+")
 
+    def assigned(self, node: Node) -> Value:
+        """An assignment, whose value is what was assigned."""
+        target, value = node.get("left"), self.value(node.get("right"))
+        if target is not None:
+            self.assign(target, value)
+        return value
+
+    def assign(self, target: Node, value: Value) -> None:
+        """Gives what stands on the left of an assignment one more value."""
+        self.bind(self.source(target), value)
+
     def alternatives(self, node: Node) -> Value:
         """A conditional expression: what it chooses from."""
         return either([self.value(child) for child in node.children[-2:]])
@@ -364,6 +375,8 @@ class Reader:
                     self.parameters(argument.function, [result] * len(argument.function.parameters))
         elif kind == "home":
             result = constant("~")
+        elif kind == "socket":
+            result = Value(name=f"{call.name}()", taints=FETCHED)
         if not judging:
             return result
         if kind == "shell":

@@ -183,12 +183,6 @@ class Ruby(Reader):
 
     # -- names
 
-    def assigned(self, node: Node) -> Value:
-        target, value = node.get("left"), self.value(node.get("right"))
-        if target is not None:
-            self._assign(target, value)
-        return value
-
     def augmented(self, node: Node) -> Value:
         target, value = node.get("left"), self.value(node.get("right"))
         if target is not None and target.type in ("identifier", "instance_variable", "global_variable", "class_variable"):
@@ -196,12 +190,12 @@ class Ruby(Reader):
             self.bind(self.source(target), value, append=operator is not None and self.source(operator) == "+=")
         return value
 
-    def _assign(self, target: Node, value: Value) -> None:
+    def assign(self, target: Node, value: Value) -> None:
         if target.type in ("identifier", "constant", "instance_variable", "global_variable", "class_variable"):
             self.bind(self.source(target), value)
         elif target.type == "left_assignment_list":
             for index, child in enumerate(target.children):
-                self._assign(child, self.element(value, constant(str(index))))
+                self.assign(child, self.element(value, constant(str(index))))
         elif target.type == "element_reference":
             if self._judging and self.value(target.get("object")).name == "ENV":
                 self.effects.variable(self.value(target.children[-1]).text, value, self.excerpt(target))
@@ -385,10 +379,8 @@ class Ruby(Reader):
                     self.effects.environment(excerpt)
                 return Value(taints=ENVIRONMENT)
             case "socket":
-                super().effect(kind, call)
                 if block is not None:
                     self.parameters(block, [Value(name=f"{call.name}()", taints=FETCHED)])
-                return Value(name=f"{call.name}()", taints=FETCHED)
             case "delete-many" if call.receiver.name[:1].islower():
                 return UNKNOWN
             case "fork":

@@ -117,6 +117,8 @@ def test_a_launcher_that_goes_where_it_is_not_followed_asks(code: str) -> None:
         "import mailbox\nmailbox.mbox('x').clear()",
         "import os\nos.symlink('/etc', 'x')",
         "import tarfile\ntarfile.open('x').extractall('/')",
+        "import os\nfor folder, _, names in os.walk('/srv'):\n    for n in names:\n        open(os.path.join(folder, n), 'r+').truncate(0)",
+        "import importlib.machinery as m\nm.SourceFileLoader('a', '/tmp/x.py').load_module()",
         "import netrc\nprint(netrc.netrc().hosts)",
         "import pandas as pd\npd.read_pickle('http://x/y.pkl')",
         "from threading import Thread\nts = [Thread(target=print) for _ in range(100000)]\nfor t in ts:\n    t.start()",

@@ -211,18 +211,15 @@ class Reader(Expressions):
     def _do_For(self, node: ast.For | ast.AsyncFor, scope: Scope) -> None:
         iterated = self.value(node.iter, scope)
         self.assign(node.target, tainted(element(results.iterated(iterated)), {"looped"}), scope)
-        loop = loop_of(node, iterated)
-        self._loops.append(loop)
-        self._effects.looped(node, loop, self._loops)
-        self.block(node.body, scope)
-        self._loops.pop()
-        self.block(node.orelse, scope)
+        self._repeat(node, loop_of(node, iterated), scope)
 
     _do_AsyncFor = _do_For
 
     def _do_While(self, node: ast.While, scope: Scope) -> None:
         self.value(node.test, scope)
-        loop = loop_of(node, NOTHING)
+        self._repeat(node, loop_of(node, NOTHING), scope)
+
+    def _repeat(self, node: ast.For | ast.AsyncFor | ast.While, loop: Loop, scope: Scope) -> None:
         self._loops.append(loop)
         self._effects.looped(node, loop, self._loops)
         self.block(node.body, scope)

@@ -12,11 +12,11 @@ MODULES = {  # other names of a module
 }  # fmt: skip
 FUNCTIONS = {  # other names of a function
     "io.open": "open", "codecs.open": "open", "os.fdopen": "open", "aiofiles.open": "open", "gzip.open": "open", "bz2.open": "open", "lzma.open": "open", "io.FileIO": "open",
-    "os.popen2": "os.popen", "os.popen3": "os.popen", "os.open": "os.open", "os.unlink": "os.remove", "urllib.urlopen": "urllib.request.urlopen",
+    "os.popen2": "os.popen", "os.popen3": "os.popen", "os.unlink": "os.remove", "urllib.urlopen": "urllib.request.urlopen",
     "urllib.urlretrieve": "urllib.request.urlretrieve", "importlib.__import__": "__import__", "os.getenvb": "os.getenv", "os.environb": "os.environ", "pathlib.PosixPath": "pathlib.Path", "pathlib.WindowsPath": "pathlib.Path",
     "pathlib.PurePath": "pathlib.Path", "pathlib.PurePosixPath": "pathlib.Path", "requests.api.get": "requests.get", "requests.api.post": "requests.post", "requests.session": "requests.Session",
-    "importlib.import_module": "importlib.import_module", "os.getcwdb": "os.getcwd", "urllib.request.build_opener": "urllib.request.build_opener",
-    "scapy.all": "scapy.all", "distutils.spawn.spawn": "subprocess.run", "platform.popen": "os.popen",
+    "os.getcwdb": "os.getcwd",
+    "distutils.spawn.spawn": "subprocess.run", "platform.popen": "os.popen",
 }  # fmt: skip
 # A module reached through another one (`shutil.os`, `logging.sys`) is that module.
 REEXPORTED = frozenset("os sys subprocess socket shutil builtins ctypes pickle importlib io tempfile".split())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.approval.risk.detectors import paths
 from services.approval.risk.languages import sql
-from services.approval.risk.languages.python import processes, results
+from services.approval.risk.languages.python import files, processes, results
 from services.approval.risk.languages.python.calls import Call
 from services.approval.risk.languages.python.tables import SHELLCODE
 from services.approval.risk.languages.python.values import NOTHING, Value, tainted, text_of
@@ -115,7 +115,7 @@ def allocated(effects: Effects, call: Call) -> Value | None:
         effects.flag(
             "resource.memory" if call.attr in ("bytearray", "bytes", "urandom") else "resource.disk", MEDIUM, "Takes very much memory or disk.", call
         )
-    return None
+    return files.emptied(effects, call) if call.attr == "truncate" else None
 
 
 def traced(effects: Effects, call: Call) -> Value | None:

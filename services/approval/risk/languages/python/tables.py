@@ -35,7 +35,7 @@ def _verbs(packages: str, id: str, weight: int, message: str, beginnings: str) -
         VERBS.setdefault(name, []).append((tuple(beginnings.split()), (id, weight, message)))
 
 
-_calls("code.fork", MEDIUM, "Makes copies of its process.", "os.fork os.forkpty pty.fork")
+_calls("code.fork", MEDIUM, "Makes copies of its process.", "pty.fork")
 _calls("code.privilege", HIGH, "Changes whose rights it runs with.",
        "os.setuid os.setgid os.setreuid os.setresuid os.seteuid os.setegid os.chroot os.setgroups os.setregid os.setresgid os.initgroups prctl.set_caps os.unshare os.setns")  # fmt: skip
 _calls(
@@ -48,15 +48,15 @@ _calls(
     "code.interactive",
     MEDIUM,
     "Runs whatever is typed into it.",
-    "code.interact code.InteractiveInterpreter code.InteractiveConsole code.InteractiveConsole.push code.InteractiveInterpreter.runsource",
+    "code.interact code.InteractiveInterpreter code.InteractiveConsole",
 )
-_calls("code.made", SERIOUS, "Runs code that is made while it runs.", "types.FunctionType types.CodeType types.LambdaType importlib.util.spec_from_loader importlib.machinery.SourceFileLoader runpy.run_module "
+_calls("code.made", SERIOUS, "Runs code that is made while it runs.", "types.FunctionType types.CodeType types.LambdaType importlib.util.spec_from_loader runpy.run_module "
        "importlib.abc.Loader.exec_module zipimport.zipimporter")  # fmt: skip
 _calls(
     "code.native",
     SERIOUS,
     "Loads code below the language.",
-    "cffi.FFI.dlopen cffi.FFI.verify _ctypes.dlopen ctypes.string_at ctypes.memmove ctypes.memset ctypes.PyDLL ctypes.CFUNCTYPE ctypes.WINFUNCTYPE",
+    "cffi.FFI.verify _ctypes.dlopen ctypes.string_at ctypes.memmove ctypes.memset ctypes.CFUNCTYPE ctypes.WINFUNCTYPE",
 )
 _calls(
     "code.introspection",
@@ -123,7 +123,7 @@ _calls(
     "pyngrok.ngrok.connect ngrok.connect ngrok.forward sshtunnel.SSHTunnelForwarder sshtunnel.open_tunnel paramiko.Transport.request_port_forward miniupnpc.UPnP.addportmapping",
 )
 _calls("network.remote", MEDIUM, "Logs in to other machines.", "paramiko.SSHClient.connect paramiko.Transport.connect telnetlib.Telnet.read_until pysftp.Connection asyncssh.connect fabric.Connection netmiko.ConnectHandler "
-       "winrm.Session impacket.smbconnection.SMBConnection smb.SMBConnection.SMBConnection pexpect.pxssh.pxssh.login pexpect.pxssh.login ldap3.Connection telnetlib.Telnet.write")  # fmt: skip
+       "winrm.Session impacket.smbconnection.SMBConnection smb.SMBConnection.SMBConnection pexpect.pxssh.pxssh.login pexpect.pxssh.login ldap3.Connection")  # fmt: skip
 _calls(
     "code.process",
     SERIOUS,

@@ -45,6 +45,7 @@ def level(code: str) -> Level:
         "import operator, os\noperator.attrgetter('system')(os)('rm -rf /')",
         "import operator, shutil\noperator.attrgetter('os.system')(shutil)('rm -rf /')",
         "import operator, os\noperator.itemgetter('x')({'x': os.system})('rm -rf /')",
+        "import functools, os\nfunctools.reduce(getattr, ['system'], os)('rm -rf /')",
         "import os\nsorted(['rm -rf /'], key=os.system)",
         "import os\nmin('rm -rf /', 'x', key=os.system)",
         "import os\nx = ['rm -rf /']\nx.sort(key=os.system)",
@@ -92,6 +93,9 @@ def test_what_is_reached_in_a_roundabout_way_is_followed(code: str) -> None:
         "import os, collections\ncollections.defaultdict(lambda: os.system)['x']('rm -rf /')",
         "import os, types\ntypes.SimpleNamespace(f=os.system).f('rm -rf /')",
         "import os\ndef keep(box):\n    box.f = os.system",
+        "import os\nd = {}\nd.setdefault('a', []).append(os.system)\nd['a'][0]('rm -rf /')",
+        "import os\n[v for k, v in vars(os).items() if k == 'system'][0]('rm -rf /')",
+        "import ctypes\nctypes.pythonapi.PyRun_SimpleString(b'import os')",
     ],
 )
 def test_a_launcher_that_goes_where_it_is_not_followed_asks(code: str) -> None:
@@ -157,6 +161,9 @@ def test_what_is_not_the_programs_own_asks(code: str) -> None:
         "import os\nos.symlink('data/a', 'data/latest')\nos.symlink('/usr/bin/python3', 'venv/bin/python')",
         "import tarfile\ntarfile.open('x').extractall('out')",
         "import threading\nts = [threading.Thread(target=print) for _ in range(8)]\nfor t in ts:\n    t.start()",
+        "import asyncio\nasync def main():\n    await asyncio.gather(*[asyncio.create_task(asyncio.sleep(i)) for i in range(1000)])\nasyncio.run(main())",
+        "import subprocess, functools\nrun = functools.partial(subprocess.run, check=True)\nrun(['git', 'status'])",
+        "import shutil, tempfile, unittest\nclass T(unittest.TestCase):\n    def setUp(self):\n        self.d = tempfile.mkdtemp()\n        self.addCleanup(shutil.rmtree, self.d)",
         "import shutil, tempfile\nd = tempfile.mkdtemp()\nshutil.rmtree(d)",
         "import os, shutil\nos.makedirs('out/x')\nshutil.rmtree('out/x')",
         "import joblib, torch\njoblib.load('model.pkl')\ntorch.load('model.pt')",

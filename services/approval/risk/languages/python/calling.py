@@ -228,6 +228,8 @@ class Caller:
             return self._got(name, args, keywords, node, scope)
         if name == "type" and len(args) == 3:
             return self._made_class(args, node, scope)
+        if name.endswith((".__dict__.values", ".__dict__.items", ".__dict__.get", ".__dict__.pop")) and not (args and args[0].known):
+            self._effects.hidden_member(Value(names=(name.rpartition(".__dict__")[0],)), node)
         if name == "inspect.getattr_static":
             name = "getattr"
         if name in ("getattr", "object.__getattribute__") or name.endswith((".__getattribute__", ".__getattr__")):
@@ -255,6 +257,8 @@ class Caller:
     def _hand_over(self, call: Call, node: ast.AST, scope: Scope) -> None:
         """What a function that is not known may do with the functions that it is given: call them, or keep them."""
         args = call.args
+        if self._effects.reporting:  # what is inside of them is looked at then
+            self._progress.spend(sum(each.size for each in call.all()) // 64)
         for index, given in enumerate(args if call.name not in results.HARMLESS else ()):
             self._effects.escaped(given, node, inside=True)
             for dangerous in filter(self._effects.dangerous, given.names):
@@ -314,6 +318,8 @@ class Caller:
         value = self.call(target, NOTHING, list(given), {k: v for k, v in keywords.items() if k not in results.OWN_KEYWORDS}, node, scope)
         if many:
             self._loops.pop()
+        if name == "functools.reduce":
+            return value
         if name in ("map", "itertools.starmap", "filter"):
             return Value(hidden=True, taints=value.taints, items=(value,) if name != "filter" else tuple(given), size=1 + value.size)
         return Value(hidden=True, names=(f"{name}()",), taints=value.taints)

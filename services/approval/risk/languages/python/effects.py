@@ -56,6 +56,7 @@ class Effects:
         self._contents: dict[str, frozenset[str]] = {}
         self._texts: dict[str, str] = {}
         self._listed: set[str] = set()
+        self._looked_into: dict[tuple[int, bool], Value] = {}  # by identity, which is theirs as long as they are kept here
         self._scripts: dict[str, None] = {}
         self._programs: dict[str, None] = {}
         self._run_shell = run_shell
@@ -229,7 +230,7 @@ class Effects:
         ):
             fork = call.attr in ("fork", "forkpty", "start")
             self.flag("resource.fork-bomb", CRITICAL if kind == "process" and fork else HIGH, "Starts more and more without end.", call)
-        elif any(loop.times >= _MANY for loop in call.loops) and not waits:
+        elif kind != "task" and any(loop.times >= _MANY for loop in call.loops) and not waits:
             self.flag("resource.many", SERIOUS, "Starts very many at once.", call)
 
     # -- what the reader tells ----------------------------------------------------------------------------------------
@@ -404,8 +405,9 @@ class Effects:
 
         `inside`: only what is in the value; that it is one itself was judged as a call.
         """
-        if not self.reporting:
+        if not self.reporting or (id(value), inside) in self._looked_into:
             return
+        self._looked_into[id(value), inside] = value
         for each in (value, *parts(value)):
             own = () if inside and each is value else each.names
             results_of = [function.returns for function in each.objects if isinstance(function, Function)]

@@ -333,11 +333,14 @@ class Expressions(Caller):
             known = scope.find(target.id)
             if known is not None and not known.names:
                 scope.bind(target.id, value)
+            else:
+                self._effects.escaped(value, target)
         elif isinstance(target, ast.Attribute):
             for each in self.value(target.value, scope).objects:
                 if isinstance(each, Class):
                     each.scope.bind(target.attr, value)
         elif isinstance(target, ast.Subscript | ast.Call):
+            self._effects.escaped(value, target)
             self._absorb(target, value, scope)
 
     def _absorb(self, target: ast.expr, value: Value, scope: Scope) -> None:

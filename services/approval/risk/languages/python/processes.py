@@ -320,8 +320,8 @@ def duplicated(effects: Effects, call: Call) -> Value | None:
 
 
 def spawned(effects: Effects, call: Call) -> Value | None:
-    """Threads and processes of its own: many without end use the machine up."""
-    effects.burdened(call, "process" if "rocess" in call.plain or "fork" in call.plain else "thread")
+    """Threads, tasks and processes of its own: many without end use the machine up; a thousand tasks are not many."""
+    effects.burdened(call, "process" if "rocess" in call.plain or "fork" in call.plain else "task" if "asyncio" in call.plain else "thread")
     if call.attr in ("fork", "forkpty"):
         effects.flag("code.fork", MEDIUM, "Makes copies of its process.", call)
     return None

@@ -249,6 +249,9 @@ def handed(name: str, receiver: Value, args: list[Value], keywords: dict[str, Va
     if tuple_given is not None:
         return target, list(tuple_given.items) if tuple_given.items is not None and not tuple_given.hidden else [element(tuple_given)]
     rest = args[position + 1 :]
+    if name == "functools.reduce" and rest:
+        each = tainted(element(iterated(rest[0])), {"looped"})
+        return target, [rest[1] if len(rest) > 1 else each, each]
     if how == "elements":
         return target, [tainted(element(iterated(a)), {"looped"}) for a in rest]
     if how in ("rest", "tail"):

@@ -224,6 +224,6 @@ HANDLERS: dict[str, Callable[[Effects, Call], Value | None]] = {
 
 def below(call: Call) -> Callable[[Effects, Call], Value | None] | None:
     """The judge of a function of a library below the language."""
-    if not call.plain.startswith(("ctypes.windll.", "ctypes.cdll.", "ctypes.CDLL.", "ctypes.WinDLL.", "ctypes.oledll.")):
+    if not call.plain.startswith(("ctypes.windll.", "ctypes.cdll.", "ctypes.pythonapi.", "ctypes.CDLL.", "ctypes.WinDLL.", "ctypes.oledll.")):
         return None
     return shellcode if call.attr in SHELLCODE else called_below

@@ -136,7 +136,8 @@ def parts(value: Value, depth: int = 3) -> Iterator[Value]:
     if depth:
         for each in (*(value.items or ()), *(v for _, v in value.entries or ())):
             yield each
-            yield from parts(each, depth - 1)
+            if each.size > 1:
+                yield from parts(each, depth - 1)
 
 
 def element(value: Value) -> Value:

@@ -5,6 +5,7 @@ with arguments. The parser is therefore shown another character in place of such
 letter, to the grammar it is a blank: it is shown as a letter too. To bash an escaped line end is nothing at all, to the grammar
 it is a blank: `r`, escaped line end, `m` is joined and read again. Now and then the grammar reads over a plain line end too
 (after `cmd -` inside a condition): it is shown a semicolon there and reads again. What is still read over then is not certain.
+Of `a/$A/$B/c` it makes two words: the second variable gets braces, and it reads again.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ _BEFORE_COMPOUND = patterns.compile(_BEGINS + r")(time|!)([ \t]+(?:(?:if|while|u
 # A here-document whose end is one plain word: no line with a blank in it ends it.
 _PLAIN_END = patterns.compile(r"<<-?[ \t]*(?:'\w+'|\"\w+\"|\\?\w+)(?:[\s;|&<>)]|$)")
 
+_WITHIN_WORD = patterns.compile(r"[^\s(\"]\$[\w@*?#!$-]")  # a variable that does not begin its word
+_LETTERS = frozenset(b"_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_NAME = _LETTERS | frozenset(b"0123456789")
+_BEGINS_NAME = frozenset(bytes([letter]) for letter in _NAME | frozenset(b"@*?#!$-"))
 _TEXT = frozenset("string raw_string ansi_c_string translated_string heredoc_body".split())  # the resolver joins their lines
 _WHOLE_LINES = frozenset("comment heredoc_body heredoc_end".split())  # they end with their line, escaped or not
 
@@ -70,7 +75,7 @@ def _read(grammar: Grammar, source: bytes) -> Reading:
     shown = separated(source)
     tree = grammar.parse(shown)
     for _ in range(_MAX_READINGS - 1):
-        whole = joined(source, tree)
+        whole = braced(source, tree) or joined(source, tree)
         if whole is not None:
             source = whole
             shown = separated(source)
@@ -182,6 +187,30 @@ def _line_end(source: bytes, start: int, end: int) -> int | None:
             return at
         at = source.find(b"\n", at + 1, end)
     return None
+
+
+def braced(source: bytes, tree: Tree) -> bytes | None:
+    """`source` with braces around the variables that the grammar cuts in two, as `$B` in `$A/$B/c`; None when there are none."""
+    if b"$" not in source or not _WITHIN_WORD.search(source.decode("utf-8", "replace")):
+        return None
+    found: list[int] = []
+    todo: list[Node] = [tree.root_node]
+    while todo:
+        node = todo.pop()
+        children = node.children
+        if node.type not in ("simple_expansion", "expansion"):
+            found += [child.end_byte for child in children if child.type == "$" and source[child.end_byte : child.end_byte + 1] in _BEGINS_NAME]
+        todo += children
+    if not found:
+        return None
+    parts, position = [], 0
+    for start in sorted(found):
+        end = start + 1
+        while source[start] in _LETTERS and end < len(source) and source[end] in _NAME:
+            end += 1
+        parts += [source[position:start], b"{", source[start:end], b"}"]
+        position = end
+    return b"".join([*parts, source[position:]])
 
 
 def joined(source: bytes, tree: Tree) -> bytes | None:

@@ -53,6 +53,11 @@ from tests.support.patience import ends
         "mkfifo p; bash p & echo 'rm -rf /' > p",
         "mknod p p; cat p | bash & echo 'rm -rf /' > p",
         "sh 0<&1",
+        # the second variable of a word
+        "A=et; B=c; cat /$A$B/shadow",
+        "D=/$A/$B/data; D=$HOME/$X/../../etc; rm -rf $D",
+        "A=/; B=etc; X=$A$B/passwd ; echo x > $X",
+        'B=etc; cat ${A:-/}$B/shadow "$A"/$B/shadow',
         "`echo r``echo m` -rf ~/models",
     ],
 )

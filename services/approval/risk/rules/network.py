@@ -26,7 +26,10 @@ _SINKS = frozenset(
     "gsutil finger whois openssl lftpput httpie aws az gcloud gh logger busybox_nc drill".split()
 )
 _REMOTE = patterns.compile(r"^(?:[\w.-]+@)?[\w.-]+:(?:[^\\]|$)|^(?:rsync|s3|gs|ftp|sftp|https?|scp|smb)://")
-_ADDRESS = patterns.compile(r"(?i)^(?:(?:https?|ftp|gopher|dict|ldap|file|tftp|smb)://|[\w.-]+(?::\d+)?(?:/|$))")
+# With a scheme, or without one, and then with a name and a password or without them.
+_ADDRESS = patterns.compile(
+    r"(?i)^(?:(?:https?|ftp|gopher|dict|ldap|file|tftp|smb):/|/{2,}\w|(?:[^\s/@]+@)?(?:\[[0-9a-f:.%]+\]|[\w.-]+)(?::\d+)?(?:[/?#]|$))"
+)
 _URL = patterns.compile(r"^\w+://")
 
 

@@ -30,6 +30,11 @@ class Written:
 
 
 _COPIES = frozenset("cp mv install ln ditto rsync scp".split())
+# Options of git's that take a value, of the subcommands that put a tree of files somewhere.
+_TREE_OPTIONS = (
+    "-b", "-B", "--branch", "--reason", "-o", "--origin", "-u", "--upload-pack", "--template", "--reference", "--depth", "--filter", "-j", "--jobs",
+    "--separate-git-dir", "--shallow-since", "--shallow-exclude", "--name", "--initial-branch", "--object-format", "--ref-format",
+)  # fmt: skip
 _MODES = frozenset("chmod chown chgrp chattr setfacl".split())
 _FETCHED = frozenset({flows.FETCHED})
 _PRINTED = frozenset({flows.PRINTED})
@@ -92,7 +97,7 @@ def _written(call: Invocation, carried: frozenset[str]) -> Iterator[Written]:
     elif name in ("touch", "mkdir"):
         yield from (Written(path, source=path) for path in rest)
     elif name == "git":
-        yield from (Written(path) for path in _checked_out(rest))
+        yield from (Written(path) for path in _checked_out(call, rest))
     elif name in ("shred", "rmdir", "unlink", "truncate"):
         yield from (Written(path) for path in rest)
     elif name in _MODES:
@@ -145,12 +150,13 @@ def _kept(call: Invocation, rest: list[str]) -> Iterator[Written]:
     yield from (Written(path, sources[0] if len(sources) == 1 else "" if sources else "-") for path in targets if path != "-")
 
 
-def _checked_out(rest: list[str]) -> list[str]:
+def _checked_out(call: Invocation, rest: list[str]) -> list[str]:
     """The folder into which git puts a whole tree of files."""
-    if rest[:2] == ["submodule", "add"]:
-        return rest[3:4]
-    if rest[:2] == ["worktree", "add"]:
-        return rest[2:3]
+    for value in call.values(*_TREE_OPTIONS):
+        if value in rest[1:]:
+            rest.remove(value)
+    if rest[:2] == ["worktree", "add"] or rest[:2] == ["submodule", "add"]:
+        return rest[2:3] if rest[0] == "worktree" else rest[3:4]
     if rest[:1] == ["clone"]:
         return rest[2:3]
     return rest[1:2] if rest[:1] == ["init"] else []

@@ -50,6 +50,21 @@ ASKS = [
     ("kubectl label ns x pod-security.kubernetes.io/enforce=privileged", Level.MEDIUM),
     ("kubectl config view --raw", Level.MEDIUM),
     ("aws configure get aws_secret_access_key", Level.MEDIUM),
+    # statements for a database among the arguments of another program
+    ("aws athena start-query-execution --query-string 'drop table t'", Level.HIGH),
+    ("gcloud spanner databases execute-sql db --instance=i --sql='delete from t where true'", Level.HIGH),
+    ("sqlite-utils query x.db 'drop table t'", Level.HIGH),
+    ("sqlite-utils x.db 'drop table t'", Level.HIGH),
+    ("wp db query 'drop table t'", Level.HIGH),
+    ("drush sql-query 'drop table t'", Level.HIGH),
+    ("turso db shell app 'drop table t'", Level.HIGH),
+    # where an address, or a tree of files, begins
+    ("curl http:/169.254.169.254", Level.HIGH),
+    ("curl //169.254.169.254/", Level.HIGH),
+    ("curl user@169.254.169.254/latest", Level.HIGH),
+    ("git worktree add -b topic ../x", Level.MEDIUM),
+    ("git clone -b main https://example.com/a.git ../y", Level.MEDIUM),
+    ("git init --initial-branch main ../x", Level.MEDIUM),
     # a terminal's command, a listener, and a working tree that somebody else made
     ("tmux new -d -s t 'rm -rf /'", Level.CRITICAL),
     ('tmux new -d -s t "$x"', Level.MEDIUM),
@@ -60,6 +75,13 @@ ASKS = [
 ]
 
 PASSES = [
+    "aws athena start-query-execution --query-string 'select 1'",
+    "sqlite-utils app.db 'select 1'",
+    "redis-cli set last flushall",
+    "curl http://$H:$P/a",
+    "curl -s localhost:3000?x=1",
+    "git worktree add -b topic wt/x main",
+    "git clone --depth 1 -b main https://example.com/a.git y",
     "git push --no-dry-run --dry-run",
     "rsync -an --delete a/ b/",
     "bash -n run.sh",
@@ -83,7 +105,7 @@ PASSES = [
     "python3 -m http.server 8000 --bind 127.0.0.1",
     "python3 -m http.server -b localhost",
     "git worktree add .worktrees/hotfix main && git worktree remove .worktrees/hotfix",
-    "git worktree add -b topic ../hotfix main && git worktree remove --force ../hotfix",
+    "git worktree add -b topic wt/hotfix main && git worktree remove --force wt/hotfix",
     'd=$(mktemp -d); git worktree add "$d/w" main; make -C "$d/w" test; git worktree remove "$d/w"',
 ]
 

@@ -152,4 +152,27 @@ def _redis(walker: Walker, call: Invocation) -> None:
             walker.run_words([Word(call.name), *(Word(word, call.stdin.taints) for word in words)])
 
 
-HANDLERS = {**dict.fromkeys(CLIENTS, _client), "redis-cli": _redis}
+# Programs of another kind that take a statement: options whose value is one, and after which operands the next one is one.
+_STATING: dict[str, tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]] = {
+    "wrangler": (("--command",), ()),
+    "turso": ((), (("db", "shell", "*"),)),
+    "wp": ((), (("db", "query"),)),
+    "drush": ((), (("sql-query",), ("sql:query",), ("sqlq",))),
+    "sqlite-utils": ((), (("query", "*"), ("memory", "*"), ("*",))),
+    "dolt": (("-q", "--query"), (("sql",),)),
+    "doltgres": (("-q", "--query"), (("sql",),)),
+}
+
+
+def _stated(walker: Walker, call: Invocation) -> None:
+    """Statements for a database among the arguments of a program that does more than that."""
+    names, places = _STATING[call.name]
+    values = call.values(*names)
+    for place in places:
+        if len(call.positionals) > len(place) and all(want in ("*", word) for want, word in zip(place, call.positionals, strict=False)):
+            values.append(call.positionals[len(place)])
+    for value in values:
+        walker.add(*sql.assess(value))
+
+
+HANDLERS = {**dict.fromkeys(_STATING, _stated), **dict.fromkeys(CLIENTS, _client), "redis-cli": _redis}

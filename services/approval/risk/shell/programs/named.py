@@ -1,10 +1,11 @@
-"""Options of any program that name another program to run: a pager, an editor, a hook, a shell in the place of ssh."""
+"""Options that mean the same to any program: the name of one to run (a pager, an editor, a hook), or a database's statement."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.languages import sql
 from services.approval.risk.shell.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -16,17 +17,20 @@ _OPTIONS = frozenset(
     "--proxy-command --askpass --use-askpass --on-change --on-error --on-success --on-failure --pre-command --post-command --password-command "
     "--preview-command --exec-command --git-command --prepare-command --run-command".split()
 )
+_STATEMENTS = frozenset("--sql --sqls --sql-statement --sql-query --sql-command --query-string --ddl --ddl-statement --statement".split())
 
 
 def enter(walker: Walker, call: Invocation) -> None:
-    """Assesses the command lines that a program's options name."""
+    """Assesses the command lines and the statements that a program's options hold."""
     if "--" not in call.joined:
         return
     for index, arg in enumerate(call.args):
         if arg[:2] != "--":
             continue
         name, equals, value = arg.partition("=")
-        if name in _OPTIONS:
+        if name in _OPTIONS or name in _STATEMENTS:
             text = value if equals else call.args[index + 1] if index + 1 < len(call.args) else ""
-            if text.strip() and HIDDEN not in text:
+            if name in _STATEMENTS:
+                walker.add(*sql.assess(text))
+            elif text.strip() and HIDDEN not in text:
                 walker.run_text(text)

@@ -7,12 +7,15 @@ from services.approval.risk.actions import FileDelete, FileWrite
 from services.approval.risk.detectors import paths
 from services.approval.risk.kinds import texts
 from services.approval.risk.model import Context, Factor
-from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, SERIOUS
+from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, MINOR, NOTE, SERIOUS, UNREADABLE
 from services.approval.risk.shell.dispatch import dispatch
 from services.approval.risk.shell.walker import Walker
 
 MAX_SCRIPT_CONTENT = 200_000  # characters of a written script; a longer one is UNKNOWN, for it would be read for too long
 
+# Languages whose files run as they are; a file of another one is mostly a part of a program, and often long.
+_SCRIPTS = frozenset({"bash", "python"})
+_OPEN = frozenset({"unreadable.hidden-command", "unreadable.hidden-code"})  # decided when a script runs; most have some of it
 _EXTENSIONS = {"py": "python", "sh": "bash", "bash": "bash", "zsh": "bash", "js": "javascript", "ts": "typescript", "tsx": "tsx", "mjs": "javascript", "cjs": "javascript", "jsx": "javascript", "go": "go", "rb": "ruby", "pl": "perl",
                "php": "php", "ps1": "powershell", "sql": "sql", "lua": "lua"}  # fmt: skip
 _INTERPRETERS = (("python", "python"), ("node", "javascript"), ("ruby", "ruby"), ("perl", "perl"), ("php", "php"), ("lua", "lua"))
@@ -58,10 +61,14 @@ def _content(path: str, content: str, context: Context) -> list[Factor]:
         return [*factors, normalise.unreadable("too-large", message)]
     walker = Walker(context, dispatch)
     found = [*languages.assess(language, content, walker.run_text), *walker.factors]
-    return factors + [_less_grave(factor) for factor in found if factor.weight >= HIGH]
+    return factors + [_less_grave(factor, language) for factor in found if factor.weight >= HIGH or factor.category == UNREADABLE]
 
 
-def _less_grave(factor: Factor) -> Factor:
+def _less_grave(factor: Factor, language: str) -> Factor:
+    if factor.category == UNREADABLE:
+        if language in _SCRIPTS and factor.id not in _OPEN:
+            return normalise.unreadable("script", f"Writes a script that cannot be read: {factor.message}", factor.excerpt)
+        return Factor("content.unread", "content", f"Writes code that was not read in full: {factor.message}", NOTE, factor.excerpt, factor.span)
     message = f"Writes a script that, when run: {factor.message}"
     return Factor(f"content.{factor.id}", factor.category, message, MEDIUM, factor.excerpt, factor.span, factor.safer_alternative)
 

@@ -8,6 +8,7 @@ from services.approval.risk import patterns
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, NOTE, SERIOUS
+from services.approval.risk.shell import caches
 from services.approval.risk.shell.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ def _rm(walker: Walker, call: Invocation) -> None:
     if not recursive and call.positionals and all(walker.state.files.is_overwritten(target) for target in call.positionals):
         # What was there before went when the script wrote the file, and so did what that is worth.
         walker.flag("destruction.own", NOTE, "Removes files that this script wrote.", call.excerpt, span=call.span)
+        return
+    if recursive and call.positionals and all(walker.state.files.is_own_folder(target) for target in call.positionals):
+        walker.flag("destruction.own", NOTE, "Removes folders that this script made.", call.excerpt, span=call.span)
+        return
+    if call.positionals and all(caches.is_cache(walker, target) for target in call.positionals):
+        walker.flag("destruction.cache", NOTE, "Removes caches, which tools make again.", call.excerpt, span=call.span)
         return
     targets = [p for p in call.positionals if not _OPTION.match(p)]
     if not targets:

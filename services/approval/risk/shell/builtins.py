@@ -76,6 +76,8 @@ def _set(walker: Walker, words: Sequence[Word]) -> None:
     """`set -- a b`, `set a b`; options alone change no argument."""
     rest = list(words[1:])
     while rest and rest[0].text[:1] in ("-", "+") and rest[0].text not in ("-", "--"):
+        if "e" in rest[0].text or (len(rest) > 1 and rest[1].text == "errexit"):
+            walker.state.exits = rest[0].text[0] == "-" and walker.state.nested == 1 and not walker.state.apart
         taken = 2 if rest[0].text in ("-o", "+o") else 1
         rest = rest[taken:]
     if rest:

@@ -14,7 +14,7 @@ from tree_sitter import Node
 from services.approval.risk import scoring
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN, STARTED
-from services.approval.risk.shell import assignments, calls, hazards, redirects, words
+from services.approval.risk.shell import assignments, calls, hazards, ownership, redirects, words
 from services.approval.risk.shell.invocation import Flow
 from services.approval.risk.shell.scope import Function, one_of
 from services.approval.risk.shell.words import NONE, Value, Word
@@ -95,6 +95,8 @@ def _sequence(walker: Walker, nodes: Sequence[Node], stdin: Flow) -> Flow:
             continue
         if index < last and nodes[index + 1].type == "&":
             flow = _both(flow, _apart(walker, partial(walker.walk, node, stdin)))
+        elif walker.state.exits and node.type == "command" and node.parent is not None and node.parent.type == "program":
+            flow = _both(flow, ownership.after(walker, partial(walker.walk, node, stdin)))
         else:
             flow = _both(flow, walker.walk(node, stdin))
     return flow
@@ -160,7 +162,12 @@ def _list(walker: Walker, node: Node, stdin: Flow) -> Flow:
         current, sign, right = parts
         chain.append((sign.type, right))
     scope, state = walker.scope, walker.state
-    flow = walker.walk(current, stdin)
+    joint, other = chain[-1]
+    ends = joint == "||" and _ends_script(walker, other.children if other.type == "compound_statement" else [other])
+    if ends and current.type == "command" and not (state.enabled or walker.resolve_defined("exit")):
+        flow = ownership.after(walker, partial(walker.walk, current, stdin))
+    else:
+        flow = walker.walk(current, stdin)
     mark, jumps = scope.mark(), state.jumps
     for joint, each in reversed(chain):
         if joint == "||":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
@@ -30,7 +30,8 @@ class Files:
         self._links: dict[str, str] = {}
         self._made: set[str] = set()
         self._overwritten: set[str] = set()
-        self._folders: set[str] = set()
+        self._folders: dict[str, bool] = {}  # in the order in which they were made; whether making it fails where it was there before
+        self._own: set[str] = set()
         self._unpacked: set[str] = set()
         self._programs: dict[str, str] = {}  # copies of programs
         self._pieces: dict[str, str] = {}
@@ -171,10 +172,35 @@ class Files:
         if HIDDEN not in path and (key := self._key(path)):
             self._overwritten.add(key)
 
-    def make_folder(self, path: str) -> None:
-        """Remembers a folder that this script made."""
+    def make_folder(self, path: str, *, new: bool = False) -> None:
+        """Remembers a folder that this script made, and whether that fails for one that was there (`new`)."""
         if HIDDEN not in path and (key := self._key(path)):
-            self._folders.add(key)
+            self._folders.setdefault(key, new)
+
+    def new_folders(self) -> list[str]:
+        """The folders that this script made in a way that fails where one was there before, in this order."""
+        return [folder for folder, new in self._folders.items() if new]
+
+    def own(self, folders: Iterable[str]) -> None:
+        """Remembers folders that were not there before: had they been, the script would have ended."""
+        self._own.update(folders)
+
+    def disown(self, path: str) -> None:
+        """Something of another's was moved to a path: what is in the folders above it is no longer only the script's."""
+        key = self._key(path)
+        while key and key != "/":
+            self._own.discard(key)
+            self._made.discard(key)
+            key = posixpath.dirname(key)
+
+    def is_own_folder(self, path: str) -> bool:
+        """Whether a path is a folder that only this script can have filled, or is below one."""
+        if not self._own or HIDDEN in path:
+            return False
+        key = self._key(path)
+        while key and key not in self._own and key != "/":
+            key = posixpath.dirname(key)
+        return key in self._own
 
     def is_overwritten(self, path: str) -> bool:
         """Whether this script has written all that a file holds."""

@@ -60,6 +60,7 @@ class State:
     locals: list[dict[str, Value | None]] = field(default_factory=list)  # what the active functions' own variables hide
     later: list[tuple[Word, int]] = field(default_factory=list)  # scripts of traps, and the mark of when they were set
     apart: int = 0  # walks, one inside the other, whose changes of names are taken back
+    exits: bool = False  # whether a command that fails ends the script, after `set -e`
     enabled: bool = False  # whether `enable` changed what the builtins are
     loaded: frozenset[str] = NONE  # taints of the variables that a file of settings may have set
     jumps: int = 0  # times that `return`, `break` or `continue` was met

@@ -66,6 +66,7 @@ def follow(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     if call.name in ("unzip", "tar", "7z", "cpio") and flows.FETCHED in carried:
         walker.state.files.unpack("".join(call.values("-C", "--directory", "-d")[:1]))
     files = walker.state.files
+    moves = call.name == "mv" and not all(files.is_own(path) or files.is_own_folder(path) for path in call.positionals[:-1])
     for each in _written(call, carried):
         path = each.path if call.name == "ln" else files.real(each.path)
         if each.shown and path and "://" not in path and not _REMOTE.match(path) and (found := paths.write_factor(path, walker.place)):
@@ -78,8 +79,10 @@ def follow(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
             taints |= _PRINTED if call.stdin.present and text is None else NONE
         elif each.source:
             files.copy(each.source, path)
+        if moves:
+            files.disown(path)
         if call.name == "mkdir":
-            files.make_folder(path)
+            files.make_folder(path, new=call.flags.isdisjoint({"-p", "--parents"}))
         if each.edited and files.text(path) is not None:  # a script that was put together in two steps
             taints |= {flows.ENCODED}
         files.write(path, taints, text, append=each.append)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from services.approval.risk import scoring
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
-from services.approval.risk.shell import flows
+from services.approval.risk.shell import caches, flows
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.programs import code
 from services.approval.risk.shell.words import Word
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _FIND_RUNS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _FD_RUNS = frozenset({"-x", "-X", "--exec", "--exec-batch"})
+_WIDENS = frozenset({"-o", "-or", "!", "-not", ",", "-L", "-follow"})
 # Conditions that narrow a search down to some files.
 _NARROWS = frozenset("-name -iname -path -ipath -wholename -regex -iregex -mtime -mmin -newer -size -empty -atime -ctime -inum -samefile".split())
 
@@ -29,6 +30,8 @@ def _find(walker: Walker, call: Invocation) -> None:
     )
     start = [w.text for w in words[:first] if w.text not in ("-H", "-L", "-P")]
     inside = f"{start[0] if start and call.name == 'find' else '.'}/{HIDDEN}"
+    cache = _only_caches(walker, call, start or ["."])
+    inside = cache or inside
     end = 0
     for index, word in enumerate(words):
         if word.text in runs and index >= end:
@@ -39,7 +42,9 @@ def _find(walker: Walker, call: Invocation) -> None:
             if call.name != "find" and inner and not any("{" in w.text for w in words[index + 1 : end]):
                 inner.append(Word(inside))
             walker.run_words(inner)
-    if "-delete" in call.args:
+    if "-delete" in call.args and cache:
+        walker.flag("destruction.cache", scoring.NOTE, "Removes caches, which tools make again.", call.excerpt, span=call.span)
+    elif "-delete" in call.args:
         root = any(paths.is_root(path) for path in start) and _NARROWS.isdisjoint(call.args)
         walker.flag(
             "destruction.find-delete",
@@ -51,6 +56,15 @@ def _find(walker: Walker, call: Invocation) -> None:
         )
     for path in call.values("-fprint", "-fprintf", "-fls", "-fprint0"):
         flows.writes(walker, path, Flow())
+
+
+def _only_caches(walker: Walker, call: Invocation, start: list[str]) -> str:
+    """The path of one of the caches to whose names a search is narrowed, empty when it may find something else too."""
+    names = call.values("-name", "-iname")
+    if len(names) != 1 or call.name != "find" or not _WIDENS.isdisjoint(call.args):
+        return ""
+    found = [f"{folder}/{names[0]}" for folder in start]
+    return found[0] if all(caches.is_cache(walker, path) for path in found) else ""
 
 
 HANDLERS = {"find": _find, "fd": _find, "fdfind": _find}

@@ -1,5 +1,6 @@
 """What callers import: an async Client, and a Worker to write agents with."""
 
+from motherharness.circumstances import Circumstances
 from motherharness.client import Client
 from motherharness.context import StepContext
 from motherharness.digest import digest
@@ -8,6 +9,7 @@ from motherharness.transport import Connection
 from motherharness.worker import Worker
 
 __all__ = [
+    "Circumstances",
     "Client",
     "Connection",
     "HarnessError",

@@ -9,6 +9,7 @@ import grpc
 from harness.approval.v1.approval_pb2 import RedeemGrantRequest
 from harness.common.v1.action_pb2 import Action
 from harness.orchestrator.v1 import agent_pb2
+from motherharness.circumstances import Circumstances
 from motherharness.digest import digest
 from motherharness.errors import HarnessError, RetryableError, TerminalError
 from motherharness.structs import MAX_RECORD_BYTES, from_struct, to_struct
@@ -65,7 +66,14 @@ class StepContext:
         """Whether actions have begun whose result the orchestrator has not recorded."""
         return self._unrecorded > 0
 
-    async def perform(self, actions: Action | Sequence[Action], runner: Runner, reason: str = "") -> dict[str, Any]:
+    async def perform(
+        self,
+        actions: Action | Sequence[Action],
+        runner: Runner,
+        reason: str = "",
+        *,
+        circumstances: Circumstances | None = None,
+    ) -> dict[str, Any]:
         """Have actions cleared, then run exactly those, once; return what the runner returned.
 
         The server decides whether they may run. If a human must decide, the handler ends here, the worker is
@@ -77,6 +85,8 @@ class StepContext:
             runner: gets the cleared actions and carries them out; what it returns is recorded (at most 64
                 KiB as JSON).
             reason: why, for the person who decides.
+            circumstances: where the actions would run and what they would find there; they are assessed and shown with
+                it, and it may differ from one attempt to the next.
 
         Raises:
             TerminalError: ACTIONS_CHANGED if an earlier attempt performed other actions at this place in the
@@ -98,6 +108,8 @@ class StepContext:
             actions=cleared,
             reason=reason,
         )
+        if circumstances is not None:
+            circumstances.tell(request)
         ordinal = self._ordinal
         try:
             answer = await self._persist(self._transport.agents.ProposeActions, request)

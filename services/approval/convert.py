@@ -11,9 +11,13 @@ from harness.common.v1 import action_pb2
 from services.approval import risk
 from services.approval.policy import Policy
 from services.approval.risk.rules import RuleBook
+from services.runtime.redaction.messages import redacted
 
 # How much of one thing a preview shows; the whole is in the action.
 EXCERPT_CHARS = 4000
+
+KEPT_CONTENT_BYTES = 64 * 1024
+"""Content of observed files that is stored with an approval, in all: approvals are read in pages."""
 
 _ENVIRONMENTS: Mapping[int, str] = {
     action_pb2.ENVIRONMENT_DEVELOPMENT: "development",
@@ -68,6 +72,23 @@ def context_of(
         agent_rating=_LEVELS_BACK.get(context.agent_rating),
         rules=rules,
     )
+
+
+def kept_context(context: risk_pb2.ActionContext) -> risk_pb2.ActionContext:
+    """What is stored of a context: secrets masked, and without the content of files where that is much.
+
+    The preview holds what people need of it; what is kept lets a revision be compared with the file.
+    """
+    kept = risk_pb2.ActionContext()
+    kept.CopyFrom(context)
+    left = KEPT_CONTENT_BYTES
+    for state in kept.observed:
+        size = len(state.content.encode())
+        if size > left:
+            state.ClearField("content")
+        else:
+            left -= size
+    return redacted(kept)
 
 
 def action_of(action: action_pb2.Action, context: risk.Context) -> risk.Action:

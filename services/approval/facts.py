@@ -26,7 +26,7 @@ def facts_of(
     shown = [redacted(action) for action in actions]
     body = approval_pb2.Approval(
         actions=shown,
-        context=redacted(context),
+        context=convert.kept_context(context),
         preview=convert.preview_message(actions),
         reason=redact(reason),
         policy_reason=judgement.verdict.reason,

@@ -9,14 +9,19 @@ from dataclasses import dataclass
 from harness.approval.v1 import approval_pb2 as apb
 from harness.approval.v1 import risk_pb2
 from harness.common.v1 import action_pb2
+from harness.orchestrator.v1 import agent_pb2
 from services.orchestrator.engine.commands import Decided
 from services.orchestrator.engine.model import GateKind, Run, Spec
 from services.orchestrator.plan import approval_type_value, environment_value
 from services.orchestrator.values import to_struct
+from services.runtime.errors import InvalidArgument
 from services.runtime.redaction import redact
 
 MAX_CALL_BYTES = 2 * 1024 * 1024
 """Questions of one call: half of what a message may have by default, for the answers show what was asked."""
+
+MAX_OBSERVED_BYTES = 1024 * 1024
+"""Content of files that a proposal may carry, as the contract says."""
 
 STATES = {
     apb.APPROVAL_STATE_APPROVED: "approved",
@@ -62,6 +67,24 @@ def context_of(run: Run, spec: Spec) -> risk_pb2.ActionContext:
         task_id=header.task_id,
         run_id=header.run_id,
         step_id=spec.id,
+    )
+
+
+def told_by(request: agent_pb2.ProposeActionsRequest) -> risk_pb2.ActionContext:
+    """Return what a worker says about the place where its actions would run, and nothing that it has no say in.
+
+    Raises:
+        InvalidArgument: OBSERVED_TOO_LARGE.
+    """
+    content = sum(len(state.content.encode()) for state in request.observed)
+    if content > MAX_OBSERVED_BYTES:
+        text = f"the content of observed files takes {content} bytes; at most {MAX_OBSERVED_BYTES} are taken"
+        raise InvalidArgument("OBSERVED_TOO_LARGE", text, violations=[("observed", text)])
+    return risk_pb2.ActionContext(
+        working_directory=request.working_directory,
+        links=request.links,
+        agent_rating=request.agent_rating,
+        observed=request.observed,
     )
 
 
@@ -118,18 +141,21 @@ def proposal_item(
     digest: str,
     actions: Sequence[action_pb2.Action],
     reason: str,
+    told: risk_pb2.ActionContext,
 ) -> apb.ApprovalItem:
-    """Return what to ask about actions that a worker proposes.
+    """Return what to ask about actions that a worker proposes, with what it told about the place (`told_by`).
 
     The request id holds what makes a proposal the same one: its place in the step, its bytes, and how many grants for
     it were spent by attempts that died before they told the result.
     """
+    context = context_of(run, spec)
+    context.MergeFrom(told)
     name = hashlib.sha256(f"{digest}/{generation}".encode()).hexdigest()[:24]
     return apb.ApprovalItem(
         request_id=f"{run.header.run_id}/{spec.id}/actions/{ordinal}/{name}",
         requester=run.header.owner,
         actions=actions,
-        context=context_of(run, spec),
+        context=context,
         reason=reason,
         attempt=attempt,
     )

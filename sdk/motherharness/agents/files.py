@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.common.v1.action_pb2 import Action, FileDeleteAction, FileWriteAction
+from motherharness.agents.observing import of_file
 from motherharness.agents.paths import explained, is_link, open_directory, relative
 from motherharness.context import StepContext
 from motherharness.errors import TerminalError
@@ -66,9 +67,11 @@ class FilesAgent:
         reason = str(inputs.get("reason") or context.description)
         if operation == "write":
             write = FileWriteAction(path=path, content=_content(inputs), mode=_mode(inputs))
-            return await context.perform(Action(file_write=write), self.run, reason)
-        delete = FileDeleteAction(path=path, recursive=inputs.get("recursive") is True)
-        return await context.perform(Action(file_delete=delete), self.run, reason)
+            action = Action(file_write=write)
+        else:
+            action = Action(file_delete=FileDeleteAction(path=path, recursive=inputs.get("recursive") is True))
+        found = await asyncio.to_thread(of_file, path, self._root)
+        return await context.perform(action, self.run, reason, circumstances=found)
 
     async def run(self, actions: Sequence[Action]) -> dict[str, Any]:
         """Carry out one cleared write or delete."""

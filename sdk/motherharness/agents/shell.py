@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.common.v1.action_pb2 import Action, CommandAction
+from motherharness.agents.observing import of_command
 from motherharness.agents.output import DEFAULT_LIMIT, CappedOutput, fit
 from motherharness.agents.paths import open_directory, relative
 from motherharness.context import StepContext
@@ -58,7 +59,9 @@ class ShellAgent:
         """
         action = command_action(context.inputs)
         reason = str(context.inputs.get("reason") or context.description)
-        result = await context.perform(Action(command=action), self.run, reason)
+        words = [action.script, *action.argv, *action.env.values()]
+        found = await asyncio.to_thread(of_command, words, action.working_directory, self._root)
+        result = await context.perform(Action(command=action), self.run, reason, circumstances=found)
         if result["timed_out"]:
             raise TerminalError(failure_message("the command ran out of time", result), "COMMAND_TIMEOUT")
         if result["exit_code"] != 0:

@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from harness.orchestrator.v1 import agent_pb2 as pb
 from harness.orchestrator.v1 import agent_pb2_grpc
 from services.orchestrator import values
+from services.orchestrator.approvals import told_by
 from services.orchestrator.engine.commands import Command, Fail, Granted, Record, Release, Reply, Succeed
 from services.orchestrator.execution.clock import RedisClock
 from services.orchestrator.execution.executor import Executor
@@ -108,7 +109,13 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         token = request.token
         _known_run(token.run_id)
         proposal = await self._proposals.propose(
-            token.run_id, token.step_id, token.attempt, request.ordinal, request.actions, request.reason
+            token.run_id,
+            token.step_id,
+            token.attempt,
+            request.ordinal,
+            request.actions,
+            request.reason,
+            told_by(request),
         )
         response = pb.ProposeActionsResponse(
             outcome=_OUTCOMES[proposal.outcome],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.approval.v1 import approval_pb2 as apb
-from harness.approval.v1 import approval_pb2_grpc
+from harness.approval.v1 import approval_pb2_grpc, risk_pb2
 from harness.common.v1 import action_pb2
 from services.orchestrator.approvals import STATES, decided, proposal_item
 from services.orchestrator.engine.commands import Clear, Deny, Park, Reply
@@ -48,8 +48,9 @@ class Proposals:
         ordinal: int,
         actions: Sequence[action_pb2.Action],
         reason: str,
+        told: risk_pb2.ActionContext,
     ) -> Proposal:
-        """Ask, and record the answer.
+        """Ask, and record the answer. `told` is what the worker says about the place where the actions would run.
 
         Raises:
             FailedPrecondition: LEASE_LOST, ACTIONS_CHANGED (this proposal was performed with other actions),
@@ -70,7 +71,7 @@ class Proposals:
             return Proposal("performed", digest, result=record["result"])
         first = step.generations.get(ordinal, 0)
         for generation in range(first, first + MAX_GENERATIONS):
-            item = proposal_item(run, spec, attempt, ordinal, generation, digest, actions, reason)
+            item = proposal_item(run, spec, attempt, ordinal, generation, digest, actions, reason, told)
             response = await self._stub.RequestApprovals(
                 apb.RequestApprovalsRequest(items=[item]), timeout=CALL_TIMEOUT_S
             )

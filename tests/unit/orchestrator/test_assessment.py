@@ -6,10 +6,11 @@ import pytest
 
 from harness.approval.v1 import risk_pb2 as pb
 from harness.common.v1.action_pb2 import ENVIRONMENT_PRODUCTION, Action, FileWriteAction
-from services.orchestrator.approvals import approval_item, proposal_item
+from harness.orchestrator.v1.agent_pb2 import ProposeActionsRequest
+from services.orchestrator.approvals import MAX_OBSERVED_BYTES, approval_item, proposal_item, told_by
 from services.orchestrator.assessment import MAX_BYTES, MAX_ITEMS, Assessor, chunks, judged
 from services.orchestrator.engine.model import Gate, GateKind, Header, Run, Spec, Step
-from services.runtime.errors import FailedPrecondition
+from services.runtime.errors import FailedPrecondition, InvalidArgument
 
 
 def answer(outcome: pb.PolicyOutcome.ValueType, level: pb.RiskLevel.ValueType = pb.RISK_LEVEL_LOW) -> pb.AssessedItem:
@@ -93,6 +94,30 @@ def test_gates_and_proposals_carry_the_environment_of_their_run(kind: GateKind) 
     spec = Spec("a", "coder")
     run = Run.new(Header("run_1", "tsk_1", "prj_dev", "alice", "production", "q", (spec,)))
     run.steps["a"] = Step(gate=Gate(kind, 1))
-    proposed = proposal_item(run, spec, 1, 1, 0, "digest", [Action()], "why")
+    proposed = proposal_item(run, spec, 1, 1, 0, "digest", [Action()], "why", pb.ActionContext())
     for item in (approval_item(run, "a").item, proposed):
         assert item.context.environment == ENVIRONMENT_PRODUCTION
+
+
+def test_a_proposal_is_judged_where_its_worker_says_that_it_would_run() -> None:
+    spec = Spec("a", "coder")
+    run = Run.new(Header("run_1", "tsk_1", "prj_dev", "alice", "production", "q", (spec,)))
+    request = ProposeActionsRequest(
+        working_directory="/srv/app",
+        links={"out": "/etc"},
+        agent_rating=pb.RISK_LEVEL_HIGH,
+        observed=[pb.FileState(path="a", content="x")],
+    )
+    context = proposal_item(run, spec, 1, 1, 0, "digest", [Action()], "why", told_by(request)).context
+    assert (context.working_directory, dict(context.links)) == ("/srv/app", {"out": "/etc"})
+    assert (context.agent_rating, context.observed[0].content) == (pb.RISK_LEVEL_HIGH, "x")
+    # And what it has no say in is as the run has it.
+    assert (context.environment, context.agent, context.run_id) == (ENVIRONMENT_PRODUCTION, "coder", "run_1")
+
+
+def test_a_worker_may_tell_so_much_and_no_more() -> None:
+    state = pb.FileState(path="a", content="x" * (MAX_OBSERVED_BYTES // 4))
+    told_by(ProposeActionsRequest(observed=[state] * 4))
+    with pytest.raises(InvalidArgument, match="at most") as caught:
+        told_by(ProposeActionsRequest(observed=[state] * 4 + [pb.FileState(path="b", content="y")]))
+    assert caught.value.reason == "OBSERVED_TOO_LARGE"

@@ -28,7 +28,7 @@ from harness.common.v1 import access_pb2 as harness_dot_common_dot_v1_dot_access
 from harness.common.v1 import action_pb2 as harness_dot_common_dot_v1_dot_action__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eharness/approval/v1/risk.proto\x12\x13harness.approval.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1eharness/common/v1/access.proto\x1a\x1eharness/common/v1/action.proto\"\xf6\x04\n\rActionContext\x12J\n\x0b\x65nvironment\x18\x01 \x01(\x0e\x32\x1e.harness.common.v1.EnvironmentB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0b\x65nvironment\x12\x1d\n\x05\x61gent\x18\x02 \x01(\tB\x07\xbaH\x04r\x02(@R\x05\x61gent\x12N\n\rapproval_type\x18\x03 \x01(\x0e\x32\x1f.harness.common.v1.ApprovalTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0c\x61pprovalType\x12&\n\nproject_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02(@R\tprojectId\x12 \n\x07task_id\x18\x05 \x01(\tB\x07\xbaH\x04r\x02(@R\x06taskId\x12\x1e\n\x06run_id\x18\x06 \x01(\tB\x07\xbaH\x04r\x02(@R\x05runId\x12 \n\x07step_id\x18\x07 \x01(\tB\x07\xbaH\x04r\x02(@R\x06stepId\x12\x35\n\x11working_directory\x18\x08 \x01(\tB\x08\xbaH\x05r\x03(\x80 R\x10workingDirectory\x12`\n\x05links\x18\t \x03(\x0b\x32-.harness.approval.v1.ActionContext.LinksEntryB\x1b\xbaH\x18\x9a\x01\x15\x10\x80\x02\"\x07r\x05\x10\x01(\x80 *\x07r\x05\x10\x01(\x80 R\x05links\x12K\n\x0c\x61gent_rating\x18\n \x01(\x0e\x32\x1e.harness.approval.v1.RiskLevelB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0b\x61gentRating\x1a\x38\n\nLinksEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\".\n\x04Span\x12\x14\n\x05start\x18\x01 \x01(\x05R\x05start\x12\x10\n\x03\x65nd\x18\x02 \x01(\x05R\x03\x65nd\"\xf6\x01\n\nRiskFactor\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08\x63\x61tegory\x18\x02 \x01(\tR\x08\x63\x61tegory\x12 \n\x0b\x65xplanation\x18\x03 \x01(\tR\x0b\x65xplanation\x12\x16\n\x06weight\x18\x04 \x01(\x05R\x06weight\x12\x18\n\x07\x65xcerpt\x18\x05 \x01(\tR\x07\x65xcerpt\x12+\n\x11safer_alternative\x18\x06 \x01(\tR\x10saferAlternative\x12\x32\n\x04span\x18\x07 \x01(\x0b\x32\x19.harness.approval.v1.SpanH\x00R\x04span\x88\x01\x01\x42\x07\n\x05_span\"\xd9\x01\n\nAssessment\x12\x34\n\x05level\x18\x01 \x01(\x0e\x32\x1e.harness.approval.v1.RiskLevelR\x05level\x12\x14\n\x05score\x18\x02 \x01(\x05R\x05score\x12\x39\n\x07\x66\x61\x63tors\x18\x03 \x03(\x0b\x32\x1f.harness.approval.v1.RiskFactorR\x07\x66\x61\x63tors\x12\x44\n\rapproval_type\x18\x04 \x01(\x0e\x32\x1f.harness.common.v1.ApprovalTypeR\x0c\x61pprovalType\"\xb6\x01\n\nAssessItem\x12?\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x19.harness.common.v1.ActionB\n\xbaH\x07\x92\x01\x04\x08\x01\x10 R\x07\x61\x63tions\x12<\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\".harness.approval.v1.ActionContextR\x07\x63ontext\x12)\n\x10require_approval\x18\x03 \x01(\x08R\x0frequireApproval\"\xb3\x01\n\x14\x41ssessActionsRequest\x12\x42\n\x05items\x18\x01 \x03(\x0b\x32\x1f.harness.approval.v1.AssessItemB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x05items\x12W\n\x12policy_environment\x18\x02 \x01(\x0e\x32\x1e.harness.common.v1.EnvironmentB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x11policyEnvironment\"\xca\x01\n\x0c\x41ssessedItem\x12?\n\nassessment\x18\x01 \x01(\x0b\x32\x1f.harness.approval.v1.AssessmentR\nassessment\x12<\n\x07outcome\x18\x02 \x01(\x0e\x32\".harness.approval.v1.PolicyOutcomeR\x07outcome\x12#\n\rpolicy_reason\x18\x03 \x01(\tR\x0cpolicyReason\x12\x16\n\x06\x64igest\x18\x04 \x01(\tR\x06\x64igest\"P\n\x15\x41ssessActionsResponse\x12\x37\n\x05items\x18\x01 \x03(\x0b\x32!.harness.approval.v1.AssessedItemR\x05items*\x98\x01\n\tRiskLevel\x12\x1a\n\x16RISK_LEVEL_UNSPECIFIED\x10\x00\x12\x12\n\x0eRISK_LEVEL_LOW\x10\x01\x12\x15\n\x11RISK_LEVEL_MEDIUM\x10\x02\x12\x13\n\x0fRISK_LEVEL_HIGH\x10\x03\x12\x17\n\x13RISK_LEVEL_CRITICAL\x10\x04\x12\x16\n\x12RISK_LEVEL_UNKNOWN\x10\x05*{\n\rPolicyOutcome\x12\x1e\n\x1aPOLICY_OUTCOME_UNSPECIFIED\x10\x00\x12\x17\n\x13POLICY_OUTCOME_AUTO\x10\x01\x12\x18\n\x14POLICY_OUTCOME_HUMAN\x10\x02\x12\x17\n\x13POLICY_OUTCOME_DENY\x10\x03\x32\x9d\x01\n\x0bRiskService\x12\x8d\x01\n\rAssessActions\x12).harness.approval.v1.AssessActionsRequest\x1a*.harness.approval.v1.AssessActionsResponse\"%\x8a\xc9\x18\x07\n\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/risk:assess:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eharness/approval/v1/risk.proto\x12\x13harness.approval.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1eharness/common/v1/access.proto\x1a\x1eharness/common/v1/action.proto\"\xbc\x05\n\rActionContext\x12J\n\x0b\x65nvironment\x18\x01 \x01(\x0e\x32\x1e.harness.common.v1.EnvironmentB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0b\x65nvironment\x12\x1d\n\x05\x61gent\x18\x02 \x01(\tB\x07\xbaH\x04r\x02(@R\x05\x61gent\x12N\n\rapproval_type\x18\x03 \x01(\x0e\x32\x1f.harness.common.v1.ApprovalTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0c\x61pprovalType\x12&\n\nproject_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02(@R\tprojectId\x12 \n\x07task_id\x18\x05 \x01(\tB\x07\xbaH\x04r\x02(@R\x06taskId\x12\x1e\n\x06run_id\x18\x06 \x01(\tB\x07\xbaH\x04r\x02(@R\x05runId\x12 \n\x07step_id\x18\x07 \x01(\tB\x07\xbaH\x04r\x02(@R\x06stepId\x12\x35\n\x11working_directory\x18\x08 \x01(\tB\x08\xbaH\x05r\x03(\x80 R\x10workingDirectory\x12`\n\x05links\x18\t \x03(\x0b\x32-.harness.approval.v1.ActionContext.LinksEntryB\x1b\xbaH\x18\x9a\x01\x15\x10\x80\x02\"\x07r\x05\x10\x01(\x80 *\x07r\x05\x10\x01(\x80 R\x05links\x12K\n\x0c\x61gent_rating\x18\n \x01(\x0e\x32\x1e.harness.approval.v1.RiskLevelB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0b\x61gentRating\x12\x44\n\x08observed\x18\x0b \x03(\x0b\x32\x1e.harness.approval.v1.FileStateB\x08\xbaH\x05\x92\x01\x02\x10 R\x08observed\x1a\x38\n\nLinksEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xf2\x01\n\tFileState\x12\x1e\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80 R\x04path\x12\x16\n\x06\x65xists\x18\x02 \x01(\x08R\x06\x65xists\x12&\n\nsize_bytes\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\tsizeBytes\x12\x30\n\x06sha256\x18\x04 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$R\x06sha256\x12\x1d\n\x04mode\x18\x05 \x01(\rB\t\xbaH\x06*\x04\x18\xff\xff\x03R\x04mode\x12(\n\x07\x63ontent\x18\x06 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10H\x00R\x07\x63ontent\x88\x01\x01\x42\n\n\x08_content\".\n\x04Span\x12\x14\n\x05start\x18\x01 \x01(\x05R\x05start\x12\x10\n\x03\x65nd\x18\x02 \x01(\x05R\x03\x65nd\"\xf6\x01\n\nRiskFactor\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08\x63\x61tegory\x18\x02 \x01(\tR\x08\x63\x61tegory\x12 \n\x0b\x65xplanation\x18\x03 \x01(\tR\x0b\x65xplanation\x12\x16\n\x06weight\x18\x04 \x01(\x05R\x06weight\x12\x18\n\x07\x65xcerpt\x18\x05 \x01(\tR\x07\x65xcerpt\x12+\n\x11safer_alternative\x18\x06 \x01(\tR\x10saferAlternative\x12\x32\n\x04span\x18\x07 \x01(\x0b\x32\x19.harness.approval.v1.SpanH\x00R\x04span\x88\x01\x01\x42\x07\n\x05_span\"\xd9\x01\n\nAssessment\x12\x34\n\x05level\x18\x01 \x01(\x0e\x32\x1e.harness.approval.v1.RiskLevelR\x05level\x12\x14\n\x05score\x18\x02 \x01(\x05R\x05score\x12\x39\n\x07\x66\x61\x63tors\x18\x03 \x03(\x0b\x32\x1f.harness.approval.v1.RiskFactorR\x07\x66\x61\x63tors\x12\x44\n\rapproval_type\x18\x04 \x01(\x0e\x32\x1f.harness.common.v1.ApprovalTypeR\x0c\x61pprovalType\"\xb6\x01\n\nAssessItem\x12?\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x19.harness.common.v1.ActionB\n\xbaH\x07\x92\x01\x04\x08\x01\x10 R\x07\x61\x63tions\x12<\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\".harness.approval.v1.ActionContextR\x07\x63ontext\x12)\n\x10require_approval\x18\x03 \x01(\x08R\x0frequireApproval\"\xb3\x01\n\x14\x41ssessActionsRequest\x12\x42\n\x05items\x18\x01 \x03(\x0b\x32\x1f.harness.approval.v1.AssessItemB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x05items\x12W\n\x12policy_environment\x18\x02 \x01(\x0e\x32\x1e.harness.common.v1.EnvironmentB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x11policyEnvironment\"\xca\x01\n\x0c\x41ssessedItem\x12?\n\nassessment\x18\x01 \x01(\x0b\x32\x1f.harness.approval.v1.AssessmentR\nassessment\x12<\n\x07outcome\x18\x02 \x01(\x0e\x32\".harness.approval.v1.PolicyOutcomeR\x07outcome\x12#\n\rpolicy_reason\x18\x03 \x01(\tR\x0cpolicyReason\x12\x16\n\x06\x64igest\x18\x04 \x01(\tR\x06\x64igest\"P\n\x15\x41ssessActionsResponse\x12\x37\n\x05items\x18\x01 \x03(\x0b\x32!.harness.approval.v1.AssessedItemR\x05items*\x98\x01\n\tRiskLevel\x12\x1a\n\x16RISK_LEVEL_UNSPECIFIED\x10\x00\x12\x12\n\x0eRISK_LEVEL_LOW\x10\x01\x12\x15\n\x11RISK_LEVEL_MEDIUM\x10\x02\x12\x13\n\x0fRISK_LEVEL_HIGH\x10\x03\x12\x17\n\x13RISK_LEVEL_CRITICAL\x10\x04\x12\x16\n\x12RISK_LEVEL_UNKNOWN\x10\x05*{\n\rPolicyOutcome\x12\x1e\n\x1aPOLICY_OUTCOME_UNSPECIFIED\x10\x00\x12\x17\n\x13POLICY_OUTCOME_AUTO\x10\x01\x12\x18\n\x14POLICY_OUTCOME_HUMAN\x10\x02\x12\x17\n\x13POLICY_OUTCOME_DENY\x10\x03\x32\x9d\x01\n\x0bRiskService\x12\x8d\x01\n\rAssessActions\x12).harness.approval.v1.AssessActionsRequest\x1a*.harness.approval.v1.AssessActionsResponse\"%\x8a\xc9\x18\x07\n\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/risk:assess:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,6 +57,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACTIONCONTEXT'].fields_by_name['links']._serialized_options = b'\272H\030\232\001\025\020\200\002\"\007r\005\020\001(\200 *\007r\005\020\001(\200 '
   _globals['_ACTIONCONTEXT'].fields_by_name['agent_rating']._loaded_options = None
   _globals['_ACTIONCONTEXT'].fields_by_name['agent_rating']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_ACTIONCONTEXT'].fields_by_name['observed']._loaded_options = None
+  _globals['_ACTIONCONTEXT'].fields_by_name['observed']._serialized_options = b'\272H\005\222\001\002\020 '
+  _globals['_FILESTATE'].fields_by_name['path']._loaded_options = None
+  _globals['_FILESTATE'].fields_by_name['path']._serialized_options = b'\272H\007r\005\020\001(\200 '
+  _globals['_FILESTATE'].fields_by_name['size_bytes']._loaded_options = None
+  _globals['_FILESTATE'].fields_by_name['size_bytes']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_FILESTATE'].fields_by_name['sha256']._loaded_options = None
+  _globals['_FILESTATE'].fields_by_name['sha256']._serialized_options = b'\272H\025r\0232\021^([0-9a-f]{64})?$'
+  _globals['_FILESTATE'].fields_by_name['mode']._loaded_options = None
+  _globals['_FILESTATE'].fields_by_name['mode']._serialized_options = b'\272H\006*\004\030\377\377\003'
+  _globals['_FILESTATE'].fields_by_name['content']._loaded_options = None
+  _globals['_FILESTATE'].fields_by_name['content']._serialized_options = b'\272H\006r\004(\200\200\020'
   _globals['_ASSESSITEM'].fields_by_name['actions']._loaded_options = None
   _globals['_ASSESSITEM'].fields_by_name['actions']._serialized_options = b'\272H\007\222\001\004\010\001\020 '
   _globals['_ASSESSACTIONSREQUEST'].fields_by_name['items']._loaded_options = None
@@ -65,28 +77,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASSESSACTIONSREQUEST'].fields_by_name['policy_environment']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_RISKSERVICE'].methods_by_name['AssessActions']._loaded_options = None
   _globals['_RISKSERVICE'].methods_by_name['AssessActions']._serialized_options = b'\212\311\030\007\n\005\001\002\003\004\005\202\323\344\223\002\024\"\017/v1/risk:assess:\001*'
-  _globals['_RISKLEVEL']._serialized_start=1983
-  _globals['_RISKLEVEL']._serialized_end=2135
-  _globals['_POLICYOUTCOME']._serialized_start=2137
-  _globals['_POLICYOUTCOME']._serialized_end=2260
+  _globals['_RISKLEVEL']._serialized_start=2298
+  _globals['_RISKLEVEL']._serialized_end=2450
+  _globals['_POLICYOUTCOME']._serialized_start=2452
+  _globals['_POLICYOUTCOME']._serialized_end=2575
   _globals['_ACTIONCONTEXT']._serialized_start=179
-  _globals['_ACTIONCONTEXT']._serialized_end=809
-  _globals['_ACTIONCONTEXT_LINKSENTRY']._serialized_start=753
-  _globals['_ACTIONCONTEXT_LINKSENTRY']._serialized_end=809
-  _globals['_SPAN']._serialized_start=811
-  _globals['_SPAN']._serialized_end=857
-  _globals['_RISKFACTOR']._serialized_start=860
-  _globals['_RISKFACTOR']._serialized_end=1106
-  _globals['_ASSESSMENT']._serialized_start=1109
-  _globals['_ASSESSMENT']._serialized_end=1326
-  _globals['_ASSESSITEM']._serialized_start=1329
-  _globals['_ASSESSITEM']._serialized_end=1511
-  _globals['_ASSESSACTIONSREQUEST']._serialized_start=1514
-  _globals['_ASSESSACTIONSREQUEST']._serialized_end=1693
-  _globals['_ASSESSEDITEM']._serialized_start=1696
-  _globals['_ASSESSEDITEM']._serialized_end=1898
-  _globals['_ASSESSACTIONSRESPONSE']._serialized_start=1900
-  _globals['_ASSESSACTIONSRESPONSE']._serialized_end=1980
-  _globals['_RISKSERVICE']._serialized_start=2263
-  _globals['_RISKSERVICE']._serialized_end=2420
+  _globals['_ACTIONCONTEXT']._serialized_end=879
+  _globals['_ACTIONCONTEXT_LINKSENTRY']._serialized_start=823
+  _globals['_ACTIONCONTEXT_LINKSENTRY']._serialized_end=879
+  _globals['_FILESTATE']._serialized_start=882
+  _globals['_FILESTATE']._serialized_end=1124
+  _globals['_SPAN']._serialized_start=1126
+  _globals['_SPAN']._serialized_end=1172
+  _globals['_RISKFACTOR']._serialized_start=1175
+  _globals['_RISKFACTOR']._serialized_end=1421
+  _globals['_ASSESSMENT']._serialized_start=1424
+  _globals['_ASSESSMENT']._serialized_end=1641
+  _globals['_ASSESSITEM']._serialized_start=1644
+  _globals['_ASSESSITEM']._serialized_end=1826
+  _globals['_ASSESSACTIONSREQUEST']._serialized_start=1829
+  _globals['_ASSESSACTIONSREQUEST']._serialized_end=2008
+  _globals['_ASSESSEDITEM']._serialized_start=2011
+  _globals['_ASSESSEDITEM']._serialized_end=2213
+  _globals['_ASSESSACTIONSRESPONSE']._serialized_start=2215
+  _globals['_ASSESSACTIONSRESPONSE']._serialized_end=2295
+  _globals['_RISKSERVICE']._serialized_start=2578
+  _globals['_RISKSERVICE']._serialized_end=2735
 # @@protoc_insertion_point(module_scope)

@@ -101,6 +101,7 @@ class ActionContext(_message.Message):
     WORKING_DIRECTORY_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
     AGENT_RATING_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
     environment: _action_pb2.Environment.ValueType
     agent: _builtins.str
     approval_type: _action_pb2.ApprovalType.ValueType
@@ -119,6 +120,12 @@ class ActionContext(_message.Message):
         working_directory: a path is judged as what it leads to. A target that is relative starts at its link's folder.
         """
 
+    @_builtins.property
+    def observed(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileState]:
+        """Files that the actions would replace or delete, as whoever proposes them found them. They are for the preview: the
+        assessment does not look at them.
+        """
+
     def __init__(
         self,
         *,
@@ -132,14 +139,57 @@ class ActionContext(_message.Message):
         working_directory: _builtins.str = ...,
         links: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         agent_rating: Global___RiskLevel.ValueType = ...,
+        observed: _abc.Iterable[Global___FileState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "agent_rating", b"agent_rating", "approval_type", b"approval_type", "environment", b"environment", "links", b"links", "project_id", b"project_id", "run_id", b"run_id", "step_id", b"step_id", "task_id", b"task_id", "working_directory", b"working_directory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "agent_rating", b"agent_rating", "approval_type", b"approval_type", "environment", b"environment", "links", b"links", "observed", b"observed", "project_id", b"project_id", "run_id", b"run_id", "step_id", b"step_id", "task_id", b"task_id", "working_directory", b"working_directory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ActionContext: _TypeAlias = ActionContext  # noqa: Y015
+
+@_typing.final
+class FileState(_message.Message):
+    """A file as it was when actions on it were proposed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    EXISTS_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """As the action names it."""
+    exists: _builtins.bool
+    size_bytes: _builtins.int
+    sha256: _builtins.str
+    """Of its content, in lower-case hex. Empty for what is no regular file, or too large to be read for this."""
+    mode: _builtins.int
+    """Its type and permission bits, as stat(2) gives them."""
+    content: _builtins.str
+    """What it holds, if that is UTF-8 of at most 256 KiB."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        exists: _builtins.bool = ...,
+        size_bytes: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+        mode: _builtins.int = ...,
+        content: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_content", b"_content", "content", b"content"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_content", b"_content", "content", b"content", "exists", b"exists", "mode", b"mode", "path", b"path", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__content: _TypeAlias = _typing.Literal["content"]  # noqa: Y015
+    _WhichOneofArgType__content: _TypeAlias = _typing.Literal["_content", b"_content"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__content) -> _WhichOneofReturnType__content | None: ...
+
+Global___FileState: _TypeAlias = FileState  # noqa: Y015
 
 @_typing.final
 class Span(_message.Message):

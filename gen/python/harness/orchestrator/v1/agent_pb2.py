@@ -27,12 +27,13 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from harness.approval.v1 import risk_pb2 as harness_dot_approval_dot_v1_dot_risk__pb2
 from harness.common.v1 import access_pb2 as harness_dot_common_dot_v1_dot_access__pb2
 from harness.common.v1 import action_pb2 as harness_dot_common_dot_v1_dot_action__pb2
 from harness.orchestrator.v1 import run_pb2 as harness_dot_orchestrator_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#harness/orchestrator/v1/agent.proto\x12\x17harness.orchestrator.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eharness/common/v1/access.proto\x1a\x1eharness/common/v1/action.proto\x1a!harness/orchestrator/v1/run.proto\"u\n\nLeaseToken\x12 \n\x06run_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01(@R\x05runId\x12\"\n\x07step_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01(@R\x06stepId\x12!\n\x07\x61ttempt\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01R\x07\x61ttempt\"\xc6\x05\n\tStepLease\x12\x39\n\x05token\x18\x01 \x01(\x0b\x32#.harness.orchestrator.v1.LeaseTokenR\x05token\x12\x14\n\x05\x61gent\x18\x02 \x01(\tR\x05\x61gent\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12/\n\x06inputs\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x06inputs\x12h\n\x12\x64\x65pendency_results\x18\x05 \x03(\x0b\x32\x39.harness.orchestrator.v1.StepLease.DependencyResultsEntryR\x11\x64\x65pendencyResults\x12\x46\n\x11lease_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0fleaseExpireTime\x12@\n\x0elease_duration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\rleaseDuration\x12\x33\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12\x17\n\x07task_id\x18\t \x01(\tR\x06taskId\x12\x1d\n\nproject_id\x18\n \x01(\tR\tprojectId\x12\x14\n\x05query\x18\x0b \x01(\tR\x05query\x12?\n\x07records\x18\x0c \x03(\x0b\x32%.harness.orchestrator.v1.ActionRecordR\x07records\x1a]\n\x16\x44\x65pendencyResultsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\x05value:\x02\x38\x01\"\x9b\x01\n\x0c\x41\x63tionRecord\x12$\n\x07ordinal\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01R\x07ordinal\x12\x34\n\x06\x64igest\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^sha256:[0-9a-f]{64}$R\x06\x64igest\x12/\n\x06result\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x06result\"\xe3\x01\n\x11LeaseStepsRequest\x12\'\n\tworker_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01R\x08workerId\x12?\n\x06\x61gents\x18\x02 \x03(\tB\'\xbaH$\x92\x01!\x08\x01\x10@\"\x1br\x19\x32\x17^[a-z][a-z0-9_-]{0,63}$R\x06\x61gents\x12\'\n\tmax_steps\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08maxSteps\x12;\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\xbaH\t\xaa\x01\x06\"\x02\x08<2\x00R\x04wait\"P\n\x12LeaseStepsResponse\x12:\n\x06leases\x18\x01 \x03(\x0b\x32\".harness.orchestrator.v1.StepLeaseR\x06leases\"\x8a\x01\n\x15HeartbeatStepsRequest\x12\'\n\tworker_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01R\x08workerId\x12H\n\x06tokens\x18\x02 \x03(\x0b\x32#.harness.orchestrator.v1.LeaseTokenB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03R\x06tokens\"Q\n\x16HeartbeatStepsResponse\x12\x37\n\x04lost\x18\x01 \x03(\x0b\x32#.harness.orchestrator.v1.LeaseTokenR\x04lost\"\x95\x02\n\nStepReport\x12\x41\n\x05token\x18\x01 \x01(\x0b\x32#.harness.orchestrator.v1.LeaseTokenB\x06\xbaH\x03\xc8\x01\x01R\x05token\x12\x31\n\x06result\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructH\x00R\x06result\x12:\n\x05\x65rror\x18\x03 \x01(\x0b\x32\".harness.orchestrator.v1.StepErrorH\x00R\x05\x65rror\x12\x43\n\x08released\x18\x04 \x01(\x0b\x32%.harness.orchestrator.v1.ReleasedStepH\x00R\x08releasedB\x10\n\x07outcome\x12\x05\xbaH\x02\x08\x01\"0\n\x0cReleasedStep\x12 \n\x06reason\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08R\x06reason\"\xc3\x01\n\x12ReportStepsRequest\x12\'\n\tworker_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01R\x08workerId\x12J\n\x07reports\x18\x02 \x03(\x0b\x32#.harness.orchestrator.v1.StepReportB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03R\x07reports\x12\x38\n\x05lease\x18\x03 \x01(\x0b\x32\".harness.orchestrator.v1.LeaseMoreR\x05lease\"u\n\tLeaseMore\x12?\n\x06\x61gents\x18\x01 \x03(\tB\'\xbaH$\x92\x01!\x08\x01\x10@\"\x1br\x19\x32\x17^[a-z][a-z0-9_-]{0,63}$R\x06\x61gents\x12\'\n\tmax_steps\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x01R\x08maxSteps\"\xa5\x01\n\x0cReportResult\x12\x39\n\x05token\x18\x01 \x01(\x0b\x32#.harness.orchestrator.v1.LeaseTokenR\x05token\x12@\n\x07outcome\x18\x02 \x01(\x0e\x32&.harness.orchestrator.v1.ReportOutcomeR\x07outcome\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message\"\x92\x01\n\x13ReportStepsResponse\x12?\n\x07results\x18\x01 \x03(\x0b\x32%.harness.orchestrator.v1.ReportResultR\x07results\x12:\n\x06leases\x18\x02 \x03(\x0b\x32\".harness.orchestrator.v1.StepLeaseR\x06leases\"\x8d\x02\n\x15ProposeActionsRequest\x12\'\n\tworker_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01R\x08workerId\x12\x41\n\x05token\x18\x02 \x01(\x0b\x32#.harness.orchestrator.v1.LeaseTokenB\x06\xbaH\x03\xc8\x01\x01R\x05token\x12$\n\x07ordinal\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01R\x07ordinal\x12?\n\x07\x61\x63tions\x18\x04 \x03(\x0b\x32\x19.harness.common.v1.ActionB\n\xbaH\x07\x92\x01\x04\x08\x01\x10 R\x07\x61\x63tions\x12!\n\x06reason\x18\x05 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x01R\x06reason\"\x84\x02\n\x16ProposeActionsResponse\x12\x42\n\x07outcome\x18\x01 \x01(\x0e\x32(.harness.orchestrator.v1.ProposalOutcomeR\x07outcome\x12\x1f\n\x0b\x61pproval_id\x18\x02 \x01(\tR\napprovalId\x12\x14\n\x05grant\x18\x03 \x01(\tR\x05grant\x12\x16\n\x06\x64igest\x18\x04 \x01(\tR\x06\x64igest\x12=\n\x06record\x18\x05 \x01(\x0b\x32%.harness.orchestrator.v1.ActionRecordR\x06record\x12\x18\n\x07message\x18\x06 \x01(\tR\x07message\"\xcf\x01\n\x14RecordActionsRequest\x12\'\n\tworker_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01R\x08workerId\x12\x41\n\x05token\x18\x02 \x01(\x0b\x32#.harness.orchestrator.v1.LeaseTokenB\x06\xbaH\x03\xc8\x01\x01R\x05token\x12K\n\x07records\x18\x03 \x03(\x0b\x32%.harness.orchestrator.v1.ActionRecordB\n\xbaH\x07\x92\x01\x04\x08\x01\x10 R\x07records\"\x17\n\x15RecordActionsResponse*\x87\x01\n\rReportOutcome\x12\x1e\n\x1aREPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n\x17REPORT_OUTCOME_RECORDED\x10\x01\x12\x1d\n\x19REPORT_OUTCOME_LEASE_LOST\x10\x02\x12\x1a\n\x16REPORT_OUTCOME_INVALID\x10\x03*\xab\x01\n\x0fProposalOutcome\x12 \n\x1cPROPOSAL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18PROPOSAL_OUTCOME_CLEARED\x10\x01\x12\x1b\n\x17PROPOSAL_OUTCOME_PARKED\x10\x02\x12\x1b\n\x17PROPOSAL_OUTCOME_DENIED\x10\x03\x12\x1e\n\x1aPROPOSAL_OUTCOME_PERFORMED\x10\x04\x32\xf6\x05\n\x0c\x41gentService\x12\x89\x01\n\nLeaseSteps\x12*.harness.orchestrator.v1.LeaseStepsRequest\x1a+.harness.orchestrator.v1.LeaseStepsResponse\"\"\x8a\xc9\x18\x03\n\x01\x04\x82\xd3\xe4\x93\x02\x15\"\x10/v1/agents:lease:\x01*\x12\x99\x01\n\x0eHeartbeatSteps\x12..harness.orchestrator.v1.HeartbeatStepsRequest\x1a/.harness.orchestrator.v1.HeartbeatStepsResponse\"&\x8a\xc9\x18\x03\n\x01\x04\x82\xd3\xe4\x93\x02\x19\"\x14/v1/agents:heartbeat:\x01*\x12\x8d\x01\n\x0bReportSteps\x12+.harness.orchestrator.v1.ReportStepsRequest\x1a,.harness.orchestrator.v1.ReportStepsResponse\"#\x8a\xc9\x18\x03\n\x01\x04\x82\xd3\xe4\x93\x02\x16\"\x11/v1/agents:report:\x01*\x12\x97\x01\n\x0eProposeActions\x12..harness.orchestrator.v1.ProposeActionsRequest\x1a/.harness.orchestrator.v1.ProposeActionsResponse\"$\x8a\xc9\x18\x03\n\x01\x04\x82\xd3\xe4\x93\x02\x17\"\x12/v1/agents:propose:\x01*\x12\x93\x01\n\rRecordActions\x12-.harness.orchestrator.v1.RecordActionsRequest\x1a..harness.orchestrator.v1.RecordActionsResponse\"#\x8a\xc9\x18\x03\n\x01\x04\x82\xd3\xe4\x93\x02\x16\"\x11/v1/agents:record:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#harness/orchestrator/v1/agent.proto\x12\x17harness.orchestrator.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eharness/approval/v1/risk.proto\x1a\x1eharness/common/v1/access.proto\x1a\x1eharness/common/v1/action.proto\x1a!harness/orchestrator/v1/run.proto\"u\n\nLeaseToken\x12 \n\x06run_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01(@R\x05runId\x12\"\n\x07step_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01(@R\x06stepId\x12!\n\x07\x61ttempt\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01R\x07\x61ttempt\"\xc6\x05\n\tStepLease\x12\x39\n\x05token\x18\x01 \x01(\x0b\x32#.harness.orchestrator.v1.LeaseTokenR\x05token\x12\x14\n\x05\x61gent\x18\x02 \x01(\tR\x05\x61gent\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12/\n\x06inputs\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x06inputs\x12h\n\x12\x64\x65pendency_results\x18\x05 \x03(\x0b\x32\x39.harness.orchestrator.v1.StepLease.DependencyResultsEntryR\x11\x64\x65pendencyResults\x12\x46\n\x11lease_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0fleaseExpireTime\x12@\n\x0elease_duration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\rleaseDuration\x12\x33\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12\x17\n\x07task_id\x18\t \x01(\tR\x06taskId\x12\x1d\n\nproject_id\x18\n \x01(\tR\tprojectId\x12\x14\n\x05query\x18\x0b \x01(\tR\x05query\x12?\n\x07records\x18\x0c \x03(\x0b\x32%.harness.orchestrator.v1.ActionRecordR\x07records\x1a]\n\x16\x44\x65pendencyResultsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\x05value:\x02\x38\x01\"\x9b\x01\n\x0c\x41\x63tionRecord\x12$\n\x07ordinal\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01R\x07ordinal\x12\x34\n\x06\x64igest\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^sha256:[0-9a-f]{64}$R\x06\x64igest\x12/\n\x06result\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x06result\"\xe3\x01\n\x11LeaseStepsRequest\x12\'\n\tworker_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01R\x08workerId\x12?\n\x06\x61gents\x18\x02 \x03(\tB\'\xbaH$\x92\x01!\x08\x01\x10@\"\x1br\x19\x32\x17^[a-z][a-z0-9_-]{0,63}$R\x06\x61gents\x12\'\n\tmax_steps\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08maxSteps\x12;\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\xbaH\t\xaa\x01\x06\"\x02\x08<2\x00R\x04wait\"P\n\x12LeaseStepsResponse\x12:\n\x06leases\x18\x01 \x03(\x0b\x32\".harness.orchestrator.v1.StepLeaseR\x06leases\"\x8a\x01\n\x15HeartbeatStepsRequest\x12\'\n\tworker_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01R\x08workerId\x12H\n\x06tokens\x18\x02 \x03(\x0b\x32#.harness.orchestrator.v1.LeaseTokenB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03R\x06tokens\"Q\n\x16HeartbeatStepsResponse\x12\x37\n\x04lost\x18\x01 \x03(\x0b\x32#.harness.orchestrator.v1.LeaseTokenR\x04lost\"\x95\x02\n\nStepReport\x12\x41\n\x05token\x18\x01 \x01(\x0b\x32#.harness.orchestrator.v1.LeaseTokenB\x06\xbaH\x03\xc8\x01\x01R\x05token\x12\x31\n\x06result\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructH\x00R\x06result\x12:\n\x05\x65rror\x18\x03 \x01(\x0b\x32\".harness.orchestrator.v1.StepErrorH\x00R\x05\x65rror\x12\x43\n\x08released\x18\x04 \x01(\x0b\x32%.harness.orchestrator.v1.ReleasedStepH\x00R\x08releasedB\x10\n\x07outcome\x12\x05\xbaH\x02\x08\x01\"0\n\x0cReleasedStep\x12 \n\x06reason\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08R\x06reason\"\xc3\x01\n\x12ReportStepsRequest\x12\'\n\tworker_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01R\x08workerId\x12J\n\x07reports\x18\x02 \x03(\x0b\x32#.harness.orchestrator.v1.StepReportB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03R\x07reports\x12\x38\n\x05lease\x18\x03 \x01(\x0b\x32\".harness.orchestrator.v1.LeaseMoreR\x05lease\"u\n\tLeaseMore\x12?\n\x06\x61gents\x18\x01 \x03(\tB\'\xbaH$\x92\x01!\x08\x01\x10@\"\x1br\x19\x32\x17^[a-z][a-z0-9_-]{0,63}$R\x06\x61gents\x12\'\n\tmax_steps\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x01R\x08maxSteps\"\xa5\x01\n\x0cReportResult\x12\x39\n\x05token\x18\x01 \x01(\x0b\x32#.harness.orchestrator.v1.LeaseTokenR\x05token\x12@\n\x07outcome\x18\x02 \x01(\x0e\x32&.harness.orchestrator.v1.ReportOutcomeR\x07outcome\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message\"\x92\x01\n\x13ReportStepsResponse\x12?\n\x07results\x18\x01 \x03(\x0b\x32%.harness.orchestrator.v1.ReportResultR\x07results\x12:\n\x06leases\x18\x02 \x03(\x0b\x32\".harness.orchestrator.v1.StepLeaseR\x06leases\"\x8e\x05\n\x15ProposeActionsRequest\x12\'\n\tworker_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01R\x08workerId\x12\x41\n\x05token\x18\x02 \x01(\x0b\x32#.harness.orchestrator.v1.LeaseTokenB\x06\xbaH\x03\xc8\x01\x01R\x05token\x12$\n\x07ordinal\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01R\x07ordinal\x12?\n\x07\x61\x63tions\x18\x04 \x03(\x0b\x32\x19.harness.common.v1.ActionB\n\xbaH\x07\x92\x01\x04\x08\x01\x10 R\x07\x61\x63tions\x12!\n\x06reason\x18\x05 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x01R\x06reason\x12\x44\n\x11working_directory\x18\x06 \x01(\tB\x17\xbaH\x14r\x12(\x80 2\r^(/(?s:.*))?$R\x10workingDirectory\x12l\n\x05links\x18\x07 \x03(\x0b\x32\x39.harness.orchestrator.v1.ProposeActionsRequest.LinksEntryB\x1b\xbaH\x18\x9a\x01\x15\x10\x80\x02\"\x07r\x05\x10\x01(\x80 *\x07r\x05\x10\x01(\x80 R\x05links\x12K\n\x0c\x61gent_rating\x18\x08 \x01(\x0e\x32\x1e.harness.approval.v1.RiskLevelB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0b\x61gentRating\x12\x44\n\x08observed\x18\t \x03(\x0b\x32\x1e.harness.approval.v1.FileStateB\x08\xbaH\x05\x92\x01\x02\x10 R\x08observed\x1a\x38\n\nLinksEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\x84\x02\n\x16ProposeActionsResponse\x12\x42\n\x07outcome\x18\x01 \x01(\x0e\x32(.harness.orchestrator.v1.ProposalOutcomeR\x07outcome\x12\x1f\n\x0b\x61pproval_id\x18\x02 \x01(\tR\napprovalId\x12\x14\n\x05grant\x18\x03 \x01(\tR\x05grant\x12\x16\n\x06\x64igest\x18\x04 \x01(\tR\x06\x64igest\x12=\n\x06record\x18\x05 \x01(\x0b\x32%.harness.orchestrator.v1.ActionRecordR\x06record\x12\x18\n\x07message\x18\x06 \x01(\tR\x07message\"\xcf\x01\n\x14RecordActionsRequest\x12\'\n\tworker_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01R\x08workerId\x12\x41\n\x05token\x18\x02 \x01(\x0b\x32#.harness.orchestrator.v1.LeaseTokenB\x06\xbaH\x03\xc8\x01\x01R\x05token\x12K\n\x07records\x18\x03 \x03(\x0b\x32%.harness.orchestrator.v1.ActionRecordB\n\xbaH\x07\x92\x01\x04\x08\x01\x10 R\x07records\"\x17\n\x15RecordActionsResponse*\x87\x01\n\rReportOutcome\x12\x1e\n\x1aREPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n\x17REPORT_OUTCOME_RECORDED\x10\x01\x12\x1d\n\x19REPORT_OUTCOME_LEASE_LOST\x10\x02\x12\x1a\n\x16REPORT_OUTCOME_INVALID\x10\x03*\xab\x01\n\x0fProposalOutcome\x12 \n\x1cPROPOSAL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18PROPOSAL_OUTCOME_CLEARED\x10\x01\x12\x1b\n\x17PROPOSAL_OUTCOME_PARKED\x10\x02\x12\x1b\n\x17PROPOSAL_OUTCOME_DENIED\x10\x03\x12\x1e\n\x1aPROPOSAL_OUTCOME_PERFORMED\x10\x04\x32\xf6\x05\n\x0c\x41gentService\x12\x89\x01\n\nLeaseSteps\x12*.harness.orchestrator.v1.LeaseStepsRequest\x1a+.harness.orchestrator.v1.LeaseStepsResponse\"\"\x8a\xc9\x18\x03\n\x01\x04\x82\xd3\xe4\x93\x02\x15\"\x10/v1/agents:lease:\x01*\x12\x99\x01\n\x0eHeartbeatSteps\x12..harness.orchestrator.v1.HeartbeatStepsRequest\x1a/.harness.orchestrator.v1.HeartbeatStepsResponse\"&\x8a\xc9\x18\x03\n\x01\x04\x82\xd3\xe4\x93\x02\x19\"\x14/v1/agents:heartbeat:\x01*\x12\x8d\x01\n\x0bReportSteps\x12+.harness.orchestrator.v1.ReportStepsRequest\x1a,.harness.orchestrator.v1.ReportStepsResponse\"#\x8a\xc9\x18\x03\n\x01\x04\x82\xd3\xe4\x93\x02\x16\"\x11/v1/agents:report:\x01*\x12\x97\x01\n\x0eProposeActions\x12..harness.orchestrator.v1.ProposeActionsRequest\x1a/.harness.orchestrator.v1.ProposeActionsResponse\"$\x8a\xc9\x18\x03\n\x01\x04\x82\xd3\xe4\x93\x02\x17\"\x12/v1/agents:propose:\x01*\x12\x93\x01\n\rRecordActions\x12-.harness.orchestrator.v1.RecordActionsRequest\x1a..harness.orchestrator.v1.RecordActionsResponse\"#\x8a\xc9\x18\x03\n\x01\x04\x82\xd3\xe4\x93\x02\x16\"\x11/v1/agents:record:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -77,6 +78,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEASEMORE'].fields_by_name['agents']._serialized_options = b'\272H$\222\001!\010\001\020@\"\033r\0312\027^[a-z][a-z0-9_-]{0,63}$'
   _globals['_LEASEMORE'].fields_by_name['max_steps']._loaded_options = None
   _globals['_LEASEMORE'].fields_by_name['max_steps']._serialized_options = b'\272H\007\032\005\030\364\003(\001'
+  _globals['_PROPOSEACTIONSREQUEST_LINKSENTRY']._loaded_options = None
+  _globals['_PROPOSEACTIONSREQUEST_LINKSENTRY']._serialized_options = b'8\001'
   _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['worker_id']._loaded_options = None
   _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['worker_id']._serialized_options = b'\272H\007r\005\020\001(\200\001'
   _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['token']._loaded_options = None
@@ -87,6 +90,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['actions']._serialized_options = b'\272H\007\222\001\004\010\001\020 '
   _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\006r\004(\200\200\001'
+  _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['working_directory']._loaded_options = None
+  _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['working_directory']._serialized_options = b'\272H\024r\022(\200 2\r^(/(?s:.*))?$'
+  _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['links']._loaded_options = None
+  _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['links']._serialized_options = b'\272H\030\232\001\025\020\200\002\"\007r\005\020\001(\200 *\007r\005\020\001(\200 '
+  _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['agent_rating']._loaded_options = None
+  _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['agent_rating']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['observed']._loaded_options = None
+  _globals['_PROPOSEACTIONSREQUEST'].fields_by_name['observed']._serialized_options = b'\272H\005\222\001\002\020 '
   _globals['_RECORDACTIONSREQUEST'].fields_by_name['worker_id']._loaded_options = None
   _globals['_RECORDACTIONSREQUEST'].fields_by_name['worker_id']._serialized_options = b'\272H\007r\005\020\001(\200\001'
   _globals['_RECORDACTIONSREQUEST'].fields_by_name['token']._loaded_options = None
@@ -103,46 +114,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTSERVICE'].methods_by_name['ProposeActions']._serialized_options = b'\212\311\030\003\n\001\004\202\323\344\223\002\027\"\022/v1/agents:propose:\001*'
   _globals['_AGENTSERVICE'].methods_by_name['RecordActions']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['RecordActions']._serialized_options = b'\212\311\030\003\n\001\004\202\323\344\223\002\026\"\021/v1/agents:record:\001*'
-  _globals['_REPORTOUTCOME']._serialized_start=3578
-  _globals['_REPORTOUTCOME']._serialized_end=3713
-  _globals['_PROPOSALOUTCOME']._serialized_start=3716
-  _globals['_PROPOSALOUTCOME']._serialized_end=3887
-  _globals['_LEASETOKEN']._serialized_start=317
-  _globals['_LEASETOKEN']._serialized_end=434
-  _globals['_STEPLEASE']._serialized_start=437
-  _globals['_STEPLEASE']._serialized_end=1147
-  _globals['_STEPLEASE_DEPENDENCYRESULTSENTRY']._serialized_start=1054
-  _globals['_STEPLEASE_DEPENDENCYRESULTSENTRY']._serialized_end=1147
-  _globals['_ACTIONRECORD']._serialized_start=1150
-  _globals['_ACTIONRECORD']._serialized_end=1305
-  _globals['_LEASESTEPSREQUEST']._serialized_start=1308
-  _globals['_LEASESTEPSREQUEST']._serialized_end=1535
-  _globals['_LEASESTEPSRESPONSE']._serialized_start=1537
-  _globals['_LEASESTEPSRESPONSE']._serialized_end=1617
-  _globals['_HEARTBEATSTEPSREQUEST']._serialized_start=1620
-  _globals['_HEARTBEATSTEPSREQUEST']._serialized_end=1758
-  _globals['_HEARTBEATSTEPSRESPONSE']._serialized_start=1760
-  _globals['_HEARTBEATSTEPSRESPONSE']._serialized_end=1841
-  _globals['_STEPREPORT']._serialized_start=1844
-  _globals['_STEPREPORT']._serialized_end=2121
-  _globals['_RELEASEDSTEP']._serialized_start=2123
-  _globals['_RELEASEDSTEP']._serialized_end=2171
-  _globals['_REPORTSTEPSREQUEST']._serialized_start=2174
-  _globals['_REPORTSTEPSREQUEST']._serialized_end=2369
-  _globals['_LEASEMORE']._serialized_start=2371
-  _globals['_LEASEMORE']._serialized_end=2488
-  _globals['_REPORTRESULT']._serialized_start=2491
-  _globals['_REPORTRESULT']._serialized_end=2656
-  _globals['_REPORTSTEPSRESPONSE']._serialized_start=2659
-  _globals['_REPORTSTEPSRESPONSE']._serialized_end=2805
-  _globals['_PROPOSEACTIONSREQUEST']._serialized_start=2808
-  _globals['_PROPOSEACTIONSREQUEST']._serialized_end=3077
-  _globals['_PROPOSEACTIONSRESPONSE']._serialized_start=3080
-  _globals['_PROPOSEACTIONSRESPONSE']._serialized_end=3340
-  _globals['_RECORDACTIONSREQUEST']._serialized_start=3343
-  _globals['_RECORDACTIONSREQUEST']._serialized_end=3550
-  _globals['_RECORDACTIONSRESPONSE']._serialized_start=3552
-  _globals['_RECORDACTIONSRESPONSE']._serialized_end=3575
-  _globals['_AGENTSERVICE']._serialized_start=3890
-  _globals['_AGENTSERVICE']._serialized_end=4648
+  _globals['_REPORTOUTCOME']._serialized_start=3995
+  _globals['_REPORTOUTCOME']._serialized_end=4130
+  _globals['_PROPOSALOUTCOME']._serialized_start=4133
+  _globals['_PROPOSALOUTCOME']._serialized_end=4304
+  _globals['_LEASETOKEN']._serialized_start=349
+  _globals['_LEASETOKEN']._serialized_end=466
+  _globals['_STEPLEASE']._serialized_start=469
+  _globals['_STEPLEASE']._serialized_end=1179
+  _globals['_STEPLEASE_DEPENDENCYRESULTSENTRY']._serialized_start=1086
+  _globals['_STEPLEASE_DEPENDENCYRESULTSENTRY']._serialized_end=1179
+  _globals['_ACTIONRECORD']._serialized_start=1182
+  _globals['_ACTIONRECORD']._serialized_end=1337
+  _globals['_LEASESTEPSREQUEST']._serialized_start=1340
+  _globals['_LEASESTEPSREQUEST']._serialized_end=1567
+  _globals['_LEASESTEPSRESPONSE']._serialized_start=1569
+  _globals['_LEASESTEPSRESPONSE']._serialized_end=1649
+  _globals['_HEARTBEATSTEPSREQUEST']._serialized_start=1652
+  _globals['_HEARTBEATSTEPSREQUEST']._serialized_end=1790
+  _globals['_HEARTBEATSTEPSRESPONSE']._serialized_start=1792
+  _globals['_HEARTBEATSTEPSRESPONSE']._serialized_end=1873
+  _globals['_STEPREPORT']._serialized_start=1876
+  _globals['_STEPREPORT']._serialized_end=2153
+  _globals['_RELEASEDSTEP']._serialized_start=2155
+  _globals['_RELEASEDSTEP']._serialized_end=2203
+  _globals['_REPORTSTEPSREQUEST']._serialized_start=2206
+  _globals['_REPORTSTEPSREQUEST']._serialized_end=2401
+  _globals['_LEASEMORE']._serialized_start=2403
+  _globals['_LEASEMORE']._serialized_end=2520
+  _globals['_REPORTRESULT']._serialized_start=2523
+  _globals['_REPORTRESULT']._serialized_end=2688
+  _globals['_REPORTSTEPSRESPONSE']._serialized_start=2691
+  _globals['_REPORTSTEPSRESPONSE']._serialized_end=2837
+  _globals['_PROPOSEACTIONSREQUEST']._serialized_start=2840
+  _globals['_PROPOSEACTIONSREQUEST']._serialized_end=3494
+  _globals['_PROPOSEACTIONSREQUEST_LINKSENTRY']._serialized_start=3438
+  _globals['_PROPOSEACTIONSREQUEST_LINKSENTRY']._serialized_end=3494
+  _globals['_PROPOSEACTIONSRESPONSE']._serialized_start=3497
+  _globals['_PROPOSEACTIONSRESPONSE']._serialized_end=3757
+  _globals['_RECORDACTIONSREQUEST']._serialized_start=3760
+  _globals['_RECORDACTIONSREQUEST']._serialized_end=3967
+  _globals['_RECORDACTIONSRESPONSE']._serialized_start=3969
+  _globals['_RECORDACTIONSRESPONSE']._serialized_end=3992
+  _globals['_AGENTSERVICE']._serialized_start=4307
+  _globals['_AGENTSERVICE']._serialized_end=5065
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from harness.approval.v1 import risk_pb2 as _risk_pb2
 from harness.common.v1 import action_pb2 as _action_pb2
 from harness.orchestrator.v1 import run_pb2 as _run_pb2
 import builtins as _builtins
@@ -502,20 +503,59 @@ Global___ReportStepsResponse: _TypeAlias = ReportStepsResponse  # noqa: Y015
 class ProposeActionsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LinksEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     WORKER_ID_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
     ORDINAL_FIELD_NUMBER: _builtins.int
     ACTIONS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    WORKING_DIRECTORY_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
+    AGENT_RATING_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     ordinal: _builtins.int
     """The proposal's place in the step, from 1: the nth call a handler makes is n in every attempt."""
     reason: _builtins.str
     """Why, in words, for the person who decides; not part of the digest."""
+    working_directory: _builtins.str
+    """What follows is what the worker knows about the place where the actions would run. It is assessed and shown, and it
+    is not part of the digest.
+    The folder that the agent may change, as an absolute path.
+    """
+    agent_rating: _risk_pb2.RiskLevel.ValueType
+    """How risky the agent itself says that it is. It can raise the level and never lowers it."""
     @_builtins.property
     def token(self) -> Global___LeaseToken: ...
     @_builtins.property
     def actions(self) -> _containers.RepeatedCompositeFieldContainer[_action_pb2.Action]: ...
+    @_builtins.property
+    def links(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Symbolic links that paths of the actions go through, as ActionContext.links has them."""
+
+    @_builtins.property
+    def observed(self) -> _containers.RepeatedCompositeFieldContainer[_risk_pb2.FileState]:
+        """Files that the actions would replace or delete, with at most 1 MiB of content in all."""
+
     def __init__(
         self,
         *,
@@ -524,10 +564,14 @@ class ProposeActionsRequest(_message.Message):
         ordinal: _builtins.int = ...,
         actions: _abc.Iterable[_action_pb2.Action] | None = ...,
         reason: _builtins.str = ...,
+        working_directory: _builtins.str = ...,
+        links: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        agent_rating: _risk_pb2.RiskLevel.ValueType = ...,
+        observed: _abc.Iterable[_risk_pb2.FileState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "ordinal", b"ordinal", "reason", b"reason", "token", b"token", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "agent_rating", b"agent_rating", "links", b"links", "observed", b"observed", "ordinal", b"ordinal", "reason", b"reason", "token", b"token", "worker_id", b"worker_id", "working_directory", b"working_directory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -98,7 +98,8 @@ class AgentServiceServicer:
         """ProposeActions asks whether the actions of a leased step may run. What is cleared comes back with a grant; what must
         wait for a human parks the step and ends the lease: the step is leased again after the decision, and the same
         proposal is then answered with the grant. FAILED_PRECONDITION (LEASE_LOST) if the lease is not held.
-        UNAVAILABLE if the approval service does not answer: nothing is cleared.
+        UNAVAILABLE if the approval service does not answer: nothing is cleared. INVALID_ARGUMENT (OBSERVED_TOO_LARGE) if
+        the content of observed files takes over 1 MiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

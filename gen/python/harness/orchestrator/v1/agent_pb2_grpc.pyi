@@ -32,7 +32,8 @@ class AgentServiceStub:
     """ProposeActions asks whether the actions of a leased step may run. What is cleared comes back with a grant; what must
     wait for a human parks the step and ends the lease: the step is leased again after the decision, and the same
     proposal is then answered with the grant. FAILED_PRECONDITION (LEASE_LOST) if the lease is not held.
-    UNAVAILABLE if the approval service does not answer: nothing is cleared.
+    UNAVAILABLE if the approval service does not answer: nothing is cleared. INVALID_ARGUMENT (OBSERVED_TOO_LARGE) if
+    the content of observed files takes over 1 MiB.
     """
     RecordActions: _aio.UnaryUnaryMultiCallable[_agent_pb2.RecordActionsRequest, _agent_pb2.RecordActionsResponse]
     """RecordActions stores what performed proposals brought back, so that a later attempt of the step gets the result
@@ -81,7 +82,8 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         """ProposeActions asks whether the actions of a leased step may run. What is cleared comes back with a grant; what must
         wait for a human parks the step and ends the lease: the step is leased again after the decision, and the same
         proposal is then answered with the grant. FAILED_PRECONDITION (LEASE_LOST) if the lease is not held.
-        UNAVAILABLE if the approval service does not answer: nothing is cleared.
+        UNAVAILABLE if the approval service does not answer: nothing is cleared. INVALID_ARGUMENT (OBSERVED_TOO_LARGE) if
+        the content of observed files takes over 1 MiB.
         """
 
     @_abc_1.abstractmethod

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
-from harness.approval.v1 import approval_pb2, policy_pb2, risk_pb2
+from harness.approval.v1 import policy_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from services.approval import risk
 from services.approval.policy import Policy
 from services.approval.risk.rules import RuleBook
 from services.runtime.redaction.messages import redacted
-
-# How much of one thing a preview shows; the whole is in the action.
-EXCERPT_CHARS = 4000
 
 KEPT_CONTENT_BYTES = 64 * 1024
 """Content of observed files that is stored with an approval, in all: approvals are read in pages."""
@@ -188,6 +185,7 @@ def put_assessment(message: risk_pb2.Assessment, assessment: risk.Assessment, ap
             weight=factor.weight,
             excerpt=factor.excerpt,
             safer_alternative=factor.safer_alternative,
+            action=factor.action,
         )
         if factor.span:
             added.span.SetInParent()  # also the empty one at the beginning
@@ -213,45 +211,3 @@ def policy_message(environment: str, policy: Policy) -> policy_pb2.Policy:
         allowed_types=sorted(type_number(name) for name in policy.allowed_types),
         require_scan=policy.require_scan,
     )
-
-
-def preview_message(actions: Iterable[action_pb2.Action]) -> approval_pb2.Preview:
-    """What would happen, as an approver sees it first, in the order of the actions. Secrets are masked."""
-    preview = approval_pb2.Preview()
-    for action in actions:
-        _preview_one(action, preview)
-    return preview
-
-
-def _preview_one(action: action_pb2.Action, preview: approval_pb2.Preview) -> None:
-    match action.WhichOneof("kind"):
-        case "file_write":
-            write = action.file_write
-            content = text_or_bytes(write.content)
-            preview.files.add(
-                path=_excerpt(write.path),
-                operation="write",
-                size_bytes=len(write.content),
-                excerpt=_excerpt(content) if isinstance(content, str) else "(not text)",
-            )
-        case "file_delete":
-            preview.files.add(path=_excerpt(action.file_delete.path), operation="delete")
-        case "workflow_creation":
-            workflow = action.workflow_creation
-            preview.workflows.append(_excerpt(f"{workflow.name}\n{workflow.definition}".strip()))
-        case _:
-            found = risk.preview([action_of(action, risk.Context())])
-            preview.commands.extend(map(_excerpt, found.commands))
-            preview.api_calls.extend(map(_excerpt, found.api_calls))
-            for path in found.files:
-                preview.files.add(path=_excerpt(path), operation="write")
-            if found.workflow:
-                preview.workflows.append(_excerpt(found.workflow))
-
-
-def _excerpt(text: str) -> str:
-    """The beginning of a text, secrets masked before it is cut, so that no part of one is left."""
-    shown = risk.redact(text)
-    if len(shown) <= EXCERPT_CHARS:
-        return shown
-    return f"{shown[:EXCERPT_CHARS]}… ({len(shown) - EXCERPT_CHARS} more characters)"

@@ -9,9 +9,9 @@ from harness.approval.v1 import approval_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from services.approval import convert
 from services.approval.judge import Judgement
+from services.approval.preview import present
 from services.approval.record import Facts
 from services.runtime.redaction import redact
-from services.runtime.redaction.messages import redacted
 
 _GROUP_CHARS = 24
 
@@ -23,20 +23,16 @@ def facts_of(
 
     Secrets are masked: the digest is of the original, and only its worker needs that.
     """
-    shown = [redacted(action) for action in actions]
+    shown = present(actions, context, judgement.assessment)
     body = approval_pb2.Approval(
-        actions=shown,
+        actions=shown.actions,
         context=convert.kept_context(context),
-        preview=convert.preview_message(actions),
+        preview=shown.preview,
         reason=redact(reason),
         policy_reason=judgement.verdict.reason,
     )
     assessment = body.assessment
-    judgement.put_assessment(assessment)
-    if any(masked != action for masked, action in zip(shown, actions, strict=True)):
-        # The places are those of the original, which nobody sees.
-        for factor in assessment.factors:
-            factor.ClearField("span")
+    convert.put_assessment(assessment, shown.assessment, judgement.approval_type)
     return Facts(
         digest=judgement.digest,
         body=body.SerializeToString(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from services.approval.risk import masking, modifiers, normalise, scoring
 from services.approval.risk.actions import (
@@ -46,7 +47,8 @@ def assess(action: Action, context: Context | None = None) -> Assessment:
 def assess_all(actions: Iterable[Action], context: Context | None = None) -> Assessment:
     """The strictest assessment of several actions, with the factors of all of them."""
     each = [assess(action, context) for action in actions]
-    factors = scoring.heaviest(factor for assessment in each for factor in assessment.factors)
+    found = (replace(factor, action=number) if number else factor for number, assessment in enumerate(each) for factor in assessment.factors)
+    factors = scoring.heaviest(found)
     ordered = tuple(sorted(factors.values(), key=lambda f: (-f.weight, f.id)))
     return Assessment(strictest(*(a.level for a in each)), max((a.score for a in each), default=0), ordered)
 

@@ -45,7 +45,8 @@ class Factor:
     `id` is stable ("destruction.recursive-delete"), `category` its first part. `weight` is what it adds to the score.
     `excerpt` is the part of the input that raised it (secrets masked, at most 200 characters); `span` is where that part
     is in the action's own text (a script, code, a description, a path, an address, the content of a file), None when the
-    text was derived (decoded, resolved, joined, a value inside an object). `safer_alternative` may be empty.
+    text was derived (decoded, resolved, joined, a value inside an object). `safer_alternative` may be empty. `action` is
+    which of the actions that were assessed together it was found in, counted from 0.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Factor:
     excerpt: str = ""
     span: Span | None = None
     safer_alternative: str = ""
+    action: int = 0
 
 
 @dataclass(frozen=True, slots=True)

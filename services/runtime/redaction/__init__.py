@@ -7,7 +7,7 @@ linear in it. What cannot be found here: a secret that is encoded, split over se
 
 from __future__ import annotations
 
-from services.runtime.redaction.mask import MASK, redact, redact_all, redact_named, redact_value
+from services.runtime.redaction.mask import MASK, masked_ranges, redact, redact_all, redact_named, redact_value
 from services.runtime.redaction.personal import MANY_PEOPLE, People
 from services.runtime.redaction.search import Secret, find
 
@@ -17,6 +17,7 @@ __all__ = [
     "People",
     "Secret",
     "find",
+    "masked_ranges",
     "redact",
     "redact_all",
     "redact_named",

@@ -16,22 +16,41 @@ _LOOKS = 3
 
 def redact(text: str) -> str:
     """`text` with everything that `find` finds replaced by MASK. Redacting twice is redacting once."""
-    return MASK.join(part for piece in text.split(MASK) for part in _without_secrets(piece, _LOOKS))
-
-
-def _without_secrets(text: str, looks: int) -> list[str]:
-    """What is left of a text around its secrets, which nothing more is found in; the text itself, if it has none."""
-    found = find(text)
-    if not found:
-        return [text]
-    if not looks or len(found) > MAX_FOUND:
-        return ["", ""]
+    ranges = masked_ranges(text)
+    if not ranges:
+        return text
     parts: list[str] = []
     position = 0
+    for start, end in ranges:
+        parts += [text[position:start], MASK]
+        position = end
+    return "".join([*parts, text[position:]])
+
+
+def masked_ranges(text: str) -> list[tuple[int, int]]:
+    """What `redact` replaces, each by one MASK: half-open ranges of characters, in their order, without overlaps."""
+    ranges: list[tuple[int, int]] = []
+    position = 0
+    for piece in text.split(MASK):
+        _add_ranges(piece, position, ranges, _LOOKS)
+        position += len(piece) + len(MASK)
+    return ranges
+
+
+def _add_ranges(text: str, offset: int, ranges: list[tuple[int, int]], looks: int) -> None:
+    """Adds what is masked in a text that begins at `offset`, until nothing more is found around it."""
+    found = find(text)
+    if not found:
+        return
+    if not looks or len(found) > MAX_FOUND:
+        ranges.append((offset, offset + len(text)))
+        return
+    position = 0
     for secret in found:
-        parts += _without_secrets(text[position : secret.start], looks - 1)
+        _add_ranges(text[position : secret.start], offset + position, ranges, looks - 1)
+        ranges.append((offset + secret.start, offset + secret.end))
         position = secret.end
-    return parts + _without_secrets(text[position:], looks - 1)
+    _add_ranges(text[position:], offset + position, ranges, looks - 1)
 
 
 def redact_all(texts: Sequence[str]) -> list[str]:

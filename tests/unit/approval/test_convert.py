@@ -75,13 +75,6 @@ def test_actions(kind: str) -> None:
     assert convert.action_of(message, CONTEXT) == expected
 
 
-@pytest.mark.parametrize("kind", EXAMPLES)
-def test_every_action_has_a_preview(kind: str) -> None:
-    preview = convert.preview_message([EXAMPLES[kind][0]])
-    if not kind.startswith("step_"):
-        assert preview.ByteSize()
-
-
 def test_an_action_without_a_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="None"):
         convert.action_of(action_pb2.Action(), CONTEXT)
@@ -120,16 +113,19 @@ def test_a_factor_says_where_it_was_found() -> None:
     assert not derived.HasField("span")
 
 
+def test_the_content_of_files_is_kept_where_it_is_little() -> None:
+    half = "x" * (convert.KEPT_CONTENT_BYTES // 2)
+    states = [risk_pb2.FileState(path=f"{n}", exists=True, content=half, size_bytes=5) for n in range(3)]
+    kept = convert.kept_context(risk_pb2.ActionContext(agent="coder", observed=states)).observed
+    assert [(state.path, state.HasField("content"), state.size_bytes) for state in kept] == [
+        ("0", True, 5),
+        ("1", True, 5),
+        ("2", False, 5),
+    ]
+
+
 @pytest.mark.parametrize("environment", DEFAULTS)
 def test_policies_there_and_back(environment: str) -> None:
     message = convert.policy_message(environment, DEFAULTS[environment])
     assert convert.policy_of(message) == DEFAULTS[environment]
     assert policy_pb2.Policy.FromString(message.SerializeToString()) == message
-
-
-def test_a_long_preview_is_cut_and_says_so() -> None:
-    content = "x" * (convert.EXCERPT_CHARS + 5)
-    action = action_pb2.Action(file_write=action_pb2.FileWriteAction(path="p", content=content.encode()))
-    (shown,) = convert.preview_message([action]).files
-    assert shown.excerpt.endswith("(5 more characters)")
-    assert shown.size_bytes == len(content)

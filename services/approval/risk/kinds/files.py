@@ -25,7 +25,7 @@ def write(action: FileWrite, context: Context) -> list[Factor]:
     """A file created or replaced."""
     if not action.path.strip():
         return [normalise.unreadable("empty", "There is no path.")]
-    factors = _path(action.path, context)
+    factors = texts.without_spans(_path(action.path, context))  # places are those of the content
     factors.append(Factor("change.file-write", "change", "Writes a file.", MINOR, excerpt=action.path[:200]))
     return factors + _content(action.path, texts.decoded(action.content), context)
 

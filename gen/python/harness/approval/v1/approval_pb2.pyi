@@ -61,6 +61,36 @@ APPROVAL_STATE_WITHDRAWN: ApprovalState.ValueType  # 7
 """The run ended before anybody decided."""
 Global___ApprovalState: _TypeAlias = ApprovalState  # noqa: Y015
 
+class _Reversibility:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReversibilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reversibility.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVERSIBILITY_UNSPECIFIED: _Reversibility.ValueType  # 0
+    REVERSIBILITY_REVERSIBLE: _Reversibility.ValueType  # 1
+    """Nothing is lost, or one step takes it back."""
+    REVERSIBILITY_RECOVERABLE: _Reversibility.ValueType  # 2
+    """It can be brought back with some work."""
+    REVERSIBILITY_UNKNOWN: _Reversibility.ValueType  # 3
+    """Nobody told, or knows, what would say so."""
+    REVERSIBILITY_IRREVERSIBLE: _Reversibility.ValueType  # 4
+    """Nothing but a backup brings it back, if anything does."""
+
+class Reversibility(_Reversibility, metaclass=_ReversibilityEnumTypeWrapper):
+    """Whether what happens can be taken back."""
+
+REVERSIBILITY_UNSPECIFIED: Reversibility.ValueType  # 0
+REVERSIBILITY_REVERSIBLE: Reversibility.ValueType  # 1
+"""Nothing is lost, or one step takes it back."""
+REVERSIBILITY_RECOVERABLE: Reversibility.ValueType  # 2
+"""It can be brought back with some work."""
+REVERSIBILITY_UNKNOWN: Reversibility.ValueType  # 3
+"""Nobody told, or knows, what would say so."""
+REVERSIBILITY_IRREVERSIBLE: Reversibility.ValueType  # 4
+"""Nothing but a backup brings it back, if anything does."""
+Global___Reversibility: _TypeAlias = Reversibility  # noqa: Y015
+
 class _Verdict:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -338,7 +368,9 @@ Global___Comment: _TypeAlias = Comment  # noqa: Y015
 
 @_typing.final
 class Preview(_message.Message):
-    """What would happen, in the order of the actions."""
+    """What would happen, in the order of the actions, on one screen. Secrets are masked. What is too long is cut and says so;
+    the whole is in the actions.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -346,6 +378,16 @@ class Preview(_message.Message):
     FILES_FIELD_NUMBER: _builtins.int
     API_CALLS_FIELD_NUMBER: _builtins.int
     WORKFLOWS_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    REVERSIBILITY_FIELD_NUMBER: _builtins.int
+    CONSEQUENCES_FIELD_NUMBER: _builtins.int
+    SAFER_ALTERNATIVES_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    reversibility: Global___Reversibility.ValueType
+    """Whether all of it can be undone: the worst of the consequences."""
+    truncated: _builtins.bool
+    """Whether anything was left out for its length."""
     @_builtins.property
     def commands(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -354,6 +396,22 @@ class Preview(_message.Message):
     def api_calls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def workflows(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActionPreview]:
+        """One for each action."""
+
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolvedPath]:
+        """Paths that lead elsewhere than they seem to, or out of the working directory."""
+
+    @_builtins.property
+    def consequences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Consequence]:
+        """What would be lost or set off, the worst first."""
+
+    @_builtins.property
+    def safer_alternatives(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Safer ways to the same end, each once."""
+
     def __init__(
         self,
         *,
@@ -361,29 +419,201 @@ class Preview(_message.Message):
         files: _abc.Iterable[Global___FilePreview] | None = ...,
         api_calls: _abc.Iterable[_builtins.str] | None = ...,
         workflows: _abc.Iterable[_builtins.str] | None = ...,
+        actions: _abc.Iterable[Global___ActionPreview] | None = ...,
+        paths: _abc.Iterable[Global___ResolvedPath] | None = ...,
+        reversibility: Global___Reversibility.ValueType = ...,
+        consequences: _abc.Iterable[Global___Consequence] | None = ...,
+        safer_alternatives: _abc.Iterable[_builtins.str] | None = ...,
+        truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_calls", b"api_calls", "commands", b"commands", "files", b"files", "workflows", b"workflows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "api_calls", b"api_calls", "commands", b"commands", "consequences", b"consequences", "files", b"files", "paths", b"paths", "reversibility", b"reversibility", "safer_alternatives", b"safer_alternatives", "truncated", b"truncated", "workflows", b"workflows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Preview: _TypeAlias = Preview  # noqa: Y015
 
 @_typing.final
+class ActionPreview(_message.Message):
+    """An action as it would run, with what was found marked in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    MARKS_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """The kind of the action, as Action names it: "command", "file_write"."""
+    text: _builtins.str
+    """Its main text: the script or the arguments, the code, the content, the description, the address, or the path."""
+    truncated: _builtins.bool
+    @_builtins.property
+    def details(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The rest of it, a line each: "working directory: src", "header Accept: text/html"."""
+
+    @_builtins.property
+    def marks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mark]:
+        """Where the factors were found in `text`."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        text: _builtins.str = ...,
+        details: _abc.Iterable[_builtins.str] | None = ...,
+        marks: _abc.Iterable[Global___Mark] | None = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "kind", b"kind", "marks", b"marks", "text", b"text", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActionPreview: _TypeAlias = ActionPreview  # noqa: Y015
+
+@_typing.final
+class Mark(_message.Message):
+    """A place in a text that a factor was found in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPAN_FIELD_NUMBER: _builtins.int
+    FACTOR_ID_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    factor_id: _builtins.str
+    weight: _builtins.int
+    @_builtins.property
+    def span(self) -> _risk_pb2.Span: ...
+    def __init__(
+        self,
+        *,
+        span: _risk_pb2.Span | None = ...,
+        factor_id: _builtins.str = ...,
+        weight: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["span", b"span"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["factor_id", b"factor_id", "span", b"span", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Mark: _TypeAlias = Mark  # noqa: Y015
+
+@_typing.final
+class ResolvedPath(_message.Message):
+    """What a path means."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    RESOLVED_FIELD_NUMBER: _builtins.int
+    OUTSIDE_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """As the action has it."""
+    resolved: _builtins.str
+    """After links, `..` and `~`; empty if its links lead round and round."""
+    outside: _builtins.bool
+    """Whether it is outside of the working directory."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        resolved: _builtins.str = ...,
+        outside: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outside", b"outside", "path", b"path", "resolved", b"resolved"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolvedPath: _TypeAlias = ResolvedPath  # noqa: Y015
+
+@_typing.final
+class Consequence(_message.Message):
+    """Something that would be lost or set off."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    REVERSIBILITY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FACTOR_IDS_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """What, in words."""
+    reversibility: Global___Reversibility.ValueType
+    reason: _builtins.str
+    """Why it can, or cannot, be undone."""
+    @_builtins.property
+    def factor_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The factors that say so; none where the action itself does."""
+
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        reversibility: Global___Reversibility.ValueType = ...,
+        reason: _builtins.str = ...,
+        factor_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["factor_ids", b"factor_ids", "reason", b"reason", "reversibility", b"reversibility", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Consequence: _TypeAlias = Consequence  # noqa: Y015
+
+@_typing.final
 class FilePreview(_message.Message):
+    """A file that would be written or deleted."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PATH_FIELD_NUMBER: _builtins.int
     OPERATION_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     EXCERPT_FIELD_NUMBER: _builtins.int
+    DIFF_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    EXISTED_FIELD_NUMBER: _builtins.int
+    BINARY_FIELD_NUMBER: _builtins.int
+    OLD_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    OLD_MODE_FIELD_NUMBER: _builtins.int
+    NEW_MODE_FIELD_NUMBER: _builtins.int
+    LINES_ADDED_FIELD_NUMBER: _builtins.int
+    LINES_REMOVED_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     operation: _builtins.str
     """"write" or "delete"."""
     size_bytes: _builtins.int
+    """Of what would be written."""
     excerpt: _builtins.str
     """The beginning of what would be written; the whole is in the action."""
+    diff: _builtins.str
+    """From the file as the worker found it to what it would be, in the unified format with the extended headers of git.
+    Empty where the worker did not tell what the file holds, or where that is too much to compare.
+    """
+    truncated: _builtins.bool
+    """Whether the diff was cut: then it cannot be applied."""
+    existed: _builtins.bool
+    """Whether the file is there now; absent if the worker did not tell."""
+    binary: _builtins.bool
+    """Whether what it holds, or would hold, is no text."""
+    old_size_bytes: _builtins.int
+    """Bytes it holds now."""
+    old_mode: _builtins.int
+    """Type and permission bits as in stat(2), before and after; 0 where there is none, or it is not known."""
+    new_mode: _builtins.int
+    lines_added: _builtins.int
+    lines_removed: _builtins.int
+    unchanged: _builtins.bool
+    """Whether it would hold exactly what it holds."""
     def __init__(
         self,
         *,
@@ -391,12 +621,24 @@ class FilePreview(_message.Message):
         operation: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
         excerpt: _builtins.str = ...,
+        diff: _builtins.str = ...,
+        truncated: _builtins.bool = ...,
+        existed: _builtins.bool | None = ...,
+        binary: _builtins.bool = ...,
+        old_size_bytes: _builtins.int = ...,
+        old_mode: _builtins.int = ...,
+        new_mode: _builtins.int = ...,
+        lines_added: _builtins.int = ...,
+        lines_removed: _builtins.int = ...,
+        unchanged: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_existed", b"_existed", "existed", b"existed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["excerpt", b"excerpt", "operation", b"operation", "path", b"path", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_existed", b"_existed", "binary", b"binary", "diff", b"diff", "excerpt", b"excerpt", "existed", b"existed", "lines_added", b"lines_added", "lines_removed", b"lines_removed", "new_mode", b"new_mode", "old_mode", b"old_mode", "old_size_bytes", b"old_size_bytes", "operation", b"operation", "path", b"path", "size_bytes", b"size_bytes", "truncated", b"truncated", "unchanged", b"unchanged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__existed: _TypeAlias = _typing.Literal["existed"]  # noqa: Y015
+    _WhichOneofArgType__existed: _TypeAlias = _typing.Literal["_existed", b"_existed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__existed) -> _WhichOneofReturnType__existed | None: ...
 
 Global___FilePreview: _TypeAlias = FilePreview  # noqa: Y015
 

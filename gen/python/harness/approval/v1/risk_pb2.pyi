@@ -193,7 +193,7 @@ Global___FileState: _TypeAlias = FileState  # noqa: Y015
 
 @_typing.final
 class Span(_message.Message):
-    """A half-open range of characters (code points) of the text that was assessed."""
+    """A half-open range of characters (code points) of a text."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -228,6 +228,7 @@ class RiskFactor(_message.Message):
     EXCERPT_FIELD_NUMBER: _builtins.int
     SAFER_ALTERNATIVE_FIELD_NUMBER: _builtins.int
     SPAN_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable, e.g. "shell.destructive.rm_recursive"."""
     category: _builtins.str
@@ -238,9 +239,14 @@ class RiskFactor(_message.Message):
     """The part of the input it was found in."""
     safer_alternative: _builtins.str
     """A safer way to the same end, where there is one."""
+    action: _builtins.int
+    """Which of the actions it was found in, in their order from 0."""
     @_builtins.property
     def span(self) -> Global___Span:
-        """Where it was found in the text of the action; absent when that text was derived (decoded, resolved, joined)."""
+        """Where it was found in the text of the action: the script, the code, the content of the file, the description, the
+        address, or the path. Absent when that text was derived (decoded, resolved, joined), and where one end is inside
+        of a secret that is masked.
+        """
 
     def __init__(
         self,
@@ -252,10 +258,11 @@ class RiskFactor(_message.Message):
         excerpt: _builtins.str = ...,
         safer_alternative: _builtins.str = ...,
         span: Global___Span | None = ...,
+        action: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_span", b"_span", "span", b"span"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_span", b"_span", "category", b"category", "excerpt", b"excerpt", "explanation", b"explanation", "id", b"id", "safer_alternative", b"safer_alternative", "span", b"span", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_span", b"_span", "action", b"action", "category", b"category", "excerpt", b"excerpt", "explanation", b"explanation", "id", b"id", "safer_alternative", b"safer_alternative", "span", b"span", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__span: _TypeAlias = _typing.Literal["span"]  # noqa: Y015
     _WhichOneofArgType__span: _TypeAlias = _typing.Literal["_span", b"_span"]  # noqa: Y015

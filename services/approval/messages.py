@@ -59,11 +59,16 @@ def comment_message(comment: Comment) -> approval_pb2.Comment:
 
 
 def approval_message(record: Record, *, with_actions: bool = True, body: bytes | None = None) -> approval_pb2.Approval:
-    """An approval as the contract has it; `body` replaces that of the record, for an earlier revision."""
+    """An approval as the contract has it; `body` replaces that of the record, for an earlier revision.
+
+    Without its actions, it is also without what is there to show them.
+    """
     facts = record.facts
     message = approval_pb2.Approval.FromString(facts.body if body is None else body)
     if not with_actions:
         message.ClearField("actions")
+        message.ClearField("preview")
+        message.context.ClearField("observed")
     message.id = record.id
     message.state = state_number(record.state)
     message.requester = record.requester

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from harness.approval.v1 import approval_pb2
-from harness.common.v1.action_pb2 import Action, CommandAction
+from harness.common.v1.action_pb2 import ENVIRONMENT_PRODUCTION, Action, CommandAction
 from harness.orchestrator.v1 import agent_pb2
 from motherharness import Client, HarnessError, StepContext, Worker, digest
 from motherharness.devstack import Stack
@@ -391,3 +391,22 @@ async def test_expiry_ends_the_run_and_nothing_runs(hasty: Stack) -> None:
         assert (await bob.get_approval(approval.id)).state == approval_pb2.APPROVAL_STATE_EXPIRED
         assert "APPROVAL_EXPIRED clean" in [name(event) for event in await history(alice, run.id)]
         assert effects(place) == []
+
+
+async def test_an_approver_sees_how_a_file_would_change(stack: Stack, alice: Client, bob: Client) -> None:
+    place = workplace(stack.root)
+    (place / "settings").write_text("debug = true\nport = 80\n")
+    path = f"{place.name}/settings"
+    inputs = {"operation": "write", "path": path, "content": "debug = false\nport = 80\n", "reason": "for release"}
+    step = {"id": "only", "agent": "files", "inputs": inputs}
+    project = await alice.create_project("previews", environment=ENVIRONMENT_PRODUCTION)
+    task = await alice.create_task(project.id, "change the settings", plan={"steps": [step]})
+    run = await alice.start_run(task.id)
+    approval = await pending(alice, run.id)
+    seen = await bob.get_approval(approval.id)
+    (file,) = seen.preview.files
+    assert file.diff == (f"--- a/{path}\n+++ b/{path}\n@@ -1,2 +1,2 @@\n-debug = true\n+debug = false\n port = 80\n")
+    assert seen.context.working_directory == str(stack.root.resolve())
+    await bob.approve(approval.id)
+    assert reason(await end(alice, run.id)) == "COMPLETED"
+    assert (place / "settings").read_text() == inputs["content"]

@@ -8,9 +8,9 @@ import typer
 from harness.approval.v1 import approval_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from motherharness.cli.output import as_dict, emit, say, short, show, table, when
+from motherharness.cli.preview import print_preview
 from motherharness.cli.session import Json, call
 from motherharness.client import Client
-from motherharness.text import safe
 
 approvals = typer.Typer(no_args_is_help=True, help="Requests for approval: list, show, approve, reject.")
 
@@ -118,18 +118,8 @@ def describe(approval: approval_pb2.Approval) -> None:
     say("risk     ", f"{level} (score {approval.assessment.score})", style=LEVEL_STYLES.get(level, ""))
     for factor in approval.assessment.factors:
         say(f"  - {factor.explanation}", f"[{factor.id}]", f"in: {factor.excerpt}" if factor.excerpt else "")
-        if factor.safer_alternative:
-            say(f"    safer: {factor.safer_alternative}", style="green")
     say("policy   ", approval.policy_reason)
-    preview = approval.preview
-    for title, entries in (("run", preview.commands), ("call", preview.api_calls), ("create", preview.workflows)):
-        for entry in entries:
-            say(f"would {title}:")
-            say("    " + safe(entry).replace("\n", "\n    "), style="bold")
-    for file in preview.files:
-        say(f"would {file.operation}:", file.path, f"({file.size_bytes} bytes)" if file.size_bytes else "")
-        if file.excerpt:
-            say("    " + safe(file.excerpt).replace("\n", "\n    "))
+    print_preview(approval.preview)
     say("digest   ", approval.digest)
     say("decide by", when(approval.decide_by))
     if approval.HasField("decision"):

@@ -20,7 +20,7 @@ EXPIRED = approval_pb2.APPROVAL_STATE_EXPIRED
 
 async def test_approving_records_who_and_why_and_starts_the_time_to_use(service: Approvals) -> None:
     pending = await service.pending()
-    assert pending.preview.commands == ["rm -rf build"]
+    assert (await service.get(pending.id)).preview.commands == ["rm -rf build"]
     assert pending.assessment.factors
     assert pending.decide_by.ToMilliseconds() - pending.create_time.ToMilliseconds() in (8 * 3_600_000, 24 * 3_600_000)
     approved = await service.decide(pending.id, reason="the build can be made again")

@@ -98,6 +98,10 @@ def planted() -> list[approval_pb2.ApprovalItem]:
             asked.require_approval = True
             asked.context.working_directory = f"/srv/{secret}"
             asked.context.links[f"/a/{secret}"] = f"/b/{secret}"
+            asked.context.observed.add(path=f"/c/{secret}", exists=True, content=f"old {secret}")
+            if kind in ("file_write", "file_delete"):
+                path = getattr(action, kind).path
+                asked.context.observed.add(path=path, exists=True, content=f"old {secret}\n", mode=0o100644)
             items.append(asked)
         assert fitting, f"no secret fits into {field.full_name}"
     return items
@@ -173,7 +177,11 @@ async def test_the_redaction_shows_where_a_secret_was_and_the_original_is_redeem
     shown = "curl -H 'Authorization: token [secret]' https://api.example.com/"
     assert seen.actions[0].command.script == shown
     assert list(seen.preview.commands) == [shown]
-    assert not any(factor.HasField("span") for factor in seen.assessment.factors)
+    # A factor is found where its text is now, and that of the secret where its mask is.
+    places = {
+        shown[factor.span.start : factor.span.end] for factor in seen.assessment.factors if factor.HasField("span")
+    }
+    assert "[secret]" in places
     await service.decide(seen.id, digest=seen.digest)
     (granted,) = await service.request(asked)
     # The worker has the original, and computes the digest over that.

@@ -761,7 +761,7 @@ class RequestedApproval(_message.Message):
     error_message: _builtins.str
     @_builtins.property
     def approval(self) -> Global___Approval:
-        """Without its actions, which the caller has."""
+        """Without its actions, which the caller has, and their preview."""
 
     def __init__(
         self,

@@ -13,6 +13,10 @@ _READS_PER_CALL = 2000
 _BYTES_PER_PAGE = 3 * 1024 * 1024
 
 
+MAX_SIMILAR = 5
+"""Earlier decisions that are shown with an approval."""
+
+
 class Inbox:
     """Pages of approvals."""
 
@@ -44,3 +48,12 @@ class Inbox:
             if len(ids) < batch:
                 return found, ""
         return found, cursor
+
+    async def similar(self, record: Record) -> list[Record]:
+        """What people have decided in the group of an approval, without itself: the newest requests, without bodies."""
+        indexes = self._store.decided_like(record)
+        if not indexes:
+            return []
+        ids = await self._store.page(indexes, "", MAX_SIMILAR + 1)
+        found, _ = await self._store.load_small([each for each in ids if each != record.id][:MAX_SIMILAR])
+        return [each for each in found if each is not None]

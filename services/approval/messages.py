@@ -53,6 +53,14 @@ def seat_message(seat: Seat) -> approval_pb2.Seat:
     return approval_pb2.Seat(role=role, count=seat.count)
 
 
+def similar_message(record: Record) -> approval_pb2.SimilarDecision:
+    """An approval that was decided, as it is shown beside another one."""
+    decision = decision_message(record.decision) if record.decision else None
+    return approval_pb2.SimilarDecision(
+        approval_id=record.id, state=state_number(record.state), requester=record.requester, decision=decision
+    )
+
+
 def comment_message(comment: Comment) -> approval_pb2.Comment:
     """A comment as the contract has it."""
     return approval_pb2.Comment(author=comment.author, text=comment.text, create_time=timestamp(comment.at_ms))

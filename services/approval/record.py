@@ -11,6 +11,8 @@ from services.approval.quorum import DEFAULT_QUORUM, Seat, Vote
 POLICY = "policy"
 CLOCK = "clock"
 ORCHESTRATOR = "orchestrator"
+NOBODY = frozenset({POLICY, CLOCK, ORCHESTRATOR})
+"""Names in the place of a person where none has decided."""
 
 
 class State(IntEnum):

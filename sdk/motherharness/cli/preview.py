@@ -9,7 +9,7 @@ from itertools import pairwise
 from rich.text import Text
 
 from harness.approval.v1 import approval_pb2
-from motherharness.cli.output import say, stdout
+from motherharness.cli.output import say, short, stdout, when
 from motherharness.text import line, safe
 
 INDENT = "    "
@@ -59,6 +59,15 @@ def print_preview(preview: approval_pb2.Preview) -> None:
         print_consequences(preview)
     for alternative in preview.safer_alternatives:
         say("safer    ", alternative, style="green")
+    for each in preview.similar:
+        decision = each.decision
+        state = short(approval_pb2.ApprovalState.Name(each.state))
+        why = f": {line(decision.reason)}" if decision.reason else ""
+        decided = f"{'approved' if decision.approved else 'rejected'} by {decision.decided_by}"
+        say(
+            "before   ",
+            f"{each.approval_id} of {each.requester}, {decided} {when(decision.decide_time)} ({state}){why}",
+        )
     if preview.truncated:
         say("cut       what is longer than this shows; --json has the whole of the actions", style="dim")
 

@@ -16,7 +16,13 @@ from services.approval.desk import MAX_COMMENTS, Desk
 from services.approval.gate import Gate
 from services.approval.inbox import Inbox
 from services.approval.lifecycle import can_vote
-from services.approval.messages import approval_message, comment_message, decision_event, event_message
+from services.approval.messages import (
+    approval_message,
+    comment_message,
+    decision_event,
+    event_message,
+    similar_message,
+)
 from services.approval.quorum import ADMIN, APPROVER, Voter
 from services.approval.record import Record, State
 from services.approval.store.approvals import Query
@@ -70,7 +76,10 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         """Return one approval, if the caller may see it."""
         record = await self._visible(request.approval_id)
         if request.revision in (0, record.facts.revision):
-            return approval_pb2.GetApprovalResponse(approval=approval_message(record))
+            approval = approval_message(record)
+            if _sees_all(current_caller()):
+                approval.preview.similar.extend(map(similar_message, await self._inbox.similar(record)))
+            return approval_pb2.GetApprovalResponse(approval=approval)
         body = await self._desk.earlier(record, request.revision)
         approval = approval_message(record, body=body)
         approval.revision = request.revision

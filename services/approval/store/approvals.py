@@ -12,7 +12,7 @@ import orjson
 from redis.asyncio import Redis
 
 from services.approval.lifecycle import Change, Opening
-from services.approval.record import CLOSED, Decision, Facts, Record, State, due_ms
+from services.approval.record import CLOSED, NOBODY, Decision, Facts, Record, State, due_ms
 from services.approval.store import keys, records
 from services.runtime.ids import is_id, new_id, shard_of
 from services.runtime.redis import Script, ScriptCall, run_scripts
@@ -252,6 +252,11 @@ class ApprovalStore:
             return [(shard, keys.of_run(shard, query.run_id))]
         return [(shard, self._index_for(shard, query)) for shard in range(self.shards)]
 
+    def decided_like(self, record: Record) -> list[tuple[int, str]]:
+        """The indexes of what people have decided in the group of a record; none if it has no group."""
+        group = record.facts.group
+        return [(shard, keys.decided(shard, group)) for shard in range(self.shards)] if group else []
+
     @staticmethod
     def _index_for(shard: int, query: Query) -> str:
         if query.needs_review:
@@ -290,6 +295,8 @@ def _indexes(shard: int, record: Record) -> list[str]:
         found += [keys.pending_by(shard, what, value) for what, value in by.items() if value]
         if record.run_id:
             found.append(keys.pending_of_run(shard, record.run_id))
+    if record.facts.group and record.decision is not None and record.decision.by not in NOBODY:
+        found.append(keys.decided(shard, record.facts.group))
     if record.glass is not None and not record.glass.reviewed_by:
         found.append(keys.review(shard))
     return found

@@ -19,6 +19,7 @@ in hex; `M` is an approval id without its prefix and shard: time-ordered, so tha
 | approval:{aNN}:run:<run id>          | zset   | M of that run                       | create         | forget        |
 | approval:{aNN}:run:<run id>:pending  | zset   | M of that run that are pending      | create, commit | as written    |
 | approval:{aNN}:pending:<what>:<x>    | zset   | pending M by level, type and group  | create, commit | as written    |
+| approval:{aNN}:decided:<x>           | zset   | M of a group, decided by a person   | commit         | forget        |
 | approval:{aNN}:review                | zset   | M with broken glass, not reviewed   | commit         | as written    |
 | approval:{aNN}:journal               | stream | what happened: e entry, p "1" if    | every script   | trim, when    |
 |                                      |        | watchers are told                   |                | all have read |
@@ -114,6 +115,11 @@ def in_project(shard: int, project_id: str, state: int) -> str:
 def pending_by(shard: int, what: str, value: str) -> str:
     """Pending approvals by `what` ("level", "type", "group")."""
     return _in(shard, f"pending:{what}:{_digest(value)}")
+
+
+def decided(shard: int, group: str) -> str:
+    """Approvals of a group that people have decided."""
+    return _in(shard, f"decided:{_digest(group)}")
 
 
 def of_run(shard: int, run_id: str) -> str:

@@ -7,6 +7,7 @@ import hashlib
 from harness.approval.v1 import approval_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from tests.integration.approval.harness import BOB, Approvals, item
+from tests.support.tokens import as_
 
 OLD = "debug = true\nport = 80\n"
 
@@ -78,3 +79,41 @@ async def test_many_large_requests_fit_into_their_answer_and_their_pages(service
     results = await service.request(*asked)
     assert not [result.error_message for result in results if result.error_reason]
     assert len(await service.ids(as_=BOB)) == 20
+
+
+async def waiting(
+    service: Approvals, run_id: str, project_id: str, script: str = "rm -rf build"
+) -> approval_pb2.Approval:
+    """A request of a project that waits for a human."""
+    asked = item(script=script, run_id=run_id, require_approval=True)
+    asked.context.project_id = project_id
+    (result,) = await service.request(asked)
+    return result.approval
+
+
+async def test_what_people_decided_on_the_like_before(service: Approvals) -> None:
+    decided = []
+    for number in range(7):
+        each = await waiting(service, f"run_{number}", "prj_shop")
+        await service.decide(each.id, approve=number % 2 == 0, reason=f"because {number}")
+        decided.append(each.id)
+    # What nobody decided, another project's, and other findings are not like it.
+    await waiting(service, "run_open", "prj_shop")
+    other = await waiting(service, "run_other", "prj_other")
+    await service.decide(other.id)
+    harmless = await waiting(service, "run_ls", "prj_shop", script="ls")
+    await service.decide(harmless.id)
+
+    asked = await waiting(service, "run_now", "prj_shop")
+    similar = (await service.get(asked.id, as_=BOB)).preview.similar
+    assert [each.approval_id for each in similar] == decided[:-6:-1]
+    assert [(each.decision.approved, each.decision.reason) for each in similar[:2]] == [
+        (True, "because 6"),
+        (False, "because 5"),
+    ]
+    assert similar[1].state == approval_pb2.APPROVAL_STATE_REJECTED
+    # Itself is not among them, a requester does not see what others asked for, and lists are without.
+    assert decided[-1] not in {each.approval_id for each in (await service.get(decided[-1], as_=BOB)).preview.similar}
+    assert not (await service.get(asked.id, as_=as_("alice", "user"))).preview.similar
+    page = await service.approvals.ListApprovals(approval_pb2.ListApprovalsRequest(), metadata=BOB)
+    assert not any(each.preview.similar for each in page.approvals)

@@ -13,7 +13,9 @@ from services.approval import convert, risk
 from services.approval.preview import Presented, build, consequences, files, present
 from services.approval.preview.consequences import Undo
 from services.approval.preview.masking import Masked
+from services.approval.risk import scoring
 from services.approval.risk.modifiers import IRREVERSIBLE
+from services.approval.risk.rules import BUILTIN
 from services.runtime.redaction import redact
 
 TOKEN = "ghp_q8Zr4vB1xWm2Kd9Tf6Ys3Hn7Lc5Pj0Ga1E2U"
@@ -242,6 +244,14 @@ def test_what_the_assessment_calls_irreversible_is_so_here() -> None:
     assert [undo.name for undo in Undo] == [
         name.removeprefix("REVERSIBILITY_") for name in approval_pb2.Reversibility.keys()[1:]
     ]
+
+
+def test_every_rule_that_asks_has_a_consequence() -> None:
+    rules = [rule for each in BUILTIN.packs for rule in each.rules if rule.weight >= scoring.ADDS_FROM]
+    missing = {rule.factor for rule in rules if consequences.row_of(rule.factor) is None}
+    # Looking around loses nothing.
+    assert {id.partition(".")[0] for id in missing} <= {"discovery"}
+    assert len(rules) > 300
 
 
 def test_reading_an_api_undoes_nothing() -> None:

@@ -384,6 +384,7 @@ class Preview(_message.Message):
     CONSEQUENCES_FIELD_NUMBER: _builtins.int
     SAFER_ALTERNATIVES_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
+    SIMILAR_FIELD_NUMBER: _builtins.int
     reversibility: Global___Reversibility.ValueType
     """Whether all of it can be undone: the worst of the consequences."""
     truncated: _builtins.bool
@@ -412,6 +413,12 @@ class Preview(_message.Message):
     def safer_alternatives(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Safer ways to the same end, each once."""
 
+    @_builtins.property
+    def similar(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimilarDecision]:
+        """What people decided on the last requests of the same group, the newest first, at most 5. Set by GetApproval only, for
+        those who may see all approvals.
+        """
+
     def __init__(
         self,
         *,
@@ -425,14 +432,47 @@ class Preview(_message.Message):
         consequences: _abc.Iterable[Global___Consequence] | None = ...,
         safer_alternatives: _abc.Iterable[_builtins.str] | None = ...,
         truncated: _builtins.bool = ...,
+        similar: _abc.Iterable[Global___SimilarDecision] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "api_calls", b"api_calls", "commands", b"commands", "consequences", b"consequences", "files", b"files", "paths", b"paths", "reversibility", b"reversibility", "safer_alternatives", b"safer_alternatives", "truncated", b"truncated", "workflows", b"workflows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "api_calls", b"api_calls", "commands", b"commands", "consequences", b"consequences", "files", b"files", "paths", b"paths", "reversibility", b"reversibility", "safer_alternatives", b"safer_alternatives", "similar", b"similar", "truncated", b"truncated", "workflows", b"workflows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Preview: _TypeAlias = Preview  # noqa: Y015
+
+@_typing.final
+class SimilarDecision(_message.Message):
+    """What somebody decided on a request of the same kind: of the same project and agent, with the same findings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REQUESTER_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    state: Global___ApprovalState.ValueType
+    """What became of it."""
+    requester: _builtins.str
+    @_builtins.property
+    def decision(self) -> Global___Decision: ...
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        state: Global___ApprovalState.ValueType = ...,
+        requester: _builtins.str = ...,
+        decision: Global___Decision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "decision", b"decision", "requester", b"requester", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimilarDecision: _TypeAlias = SimilarDecision  # noqa: Y015
 
 @_typing.final
 class ActionPreview(_message.Message):

@@ -94,7 +94,7 @@ def _preview(
     preview.reversibility = approval_pb2.Reversibility.ValueType(max((int(each.undo) for each in followed), default=0))
     safer = dict.fromkeys(f.safer_alternative for f in assessment.factors if f.safer_alternative)
     preview.safer_alternatives.extend(budget.line(text, LINE_CHARS) for text in list(safer)[:MAX_ALTERNATIVES])
-    _list(actions, preview, budget)
+    _list(actions, preview, budget)  # after the actions themselves: most of it repeats them
     paths, more = paths_of(actions, convert.context_of(context, ""))
     for path in paths:
         resolved = budget.line(redact(path.resolved), LINE_CHARS)
@@ -178,19 +178,18 @@ def _list(actions: Sequence[action_pb2.Action], preview: approval_pb2.Preview, b
             case "file_write" | "file_delete" | None:
                 continue
             case "workflow_creation":
-                workflow = action.workflow_creation
-                listed = [f"{workflow.name}\n{workflow.definition}".strip()]
-                _extend(preview.workflows, [redact(text) for text in listed], budget)
+                _extend(preview.workflows, [redact(text_of(action).strip())], budget)
             case _:
                 found = risk.preview([convert.action_of(action, risk.Context())])
                 _extend(preview.commands, found.commands, budget)
                 _extend(preview.api_calls, found.api_calls, budget)
                 for path in found.files[: MAX_LISTED - len(preview.files)]:
-                    preview.files.add(path=budget.line(redact(path), LINE_CHARS), operation="write")
+                    preview.files.add(path=budget.line(path, LINE_CHARS), operation="write")
                 _extend(preview.workflows, [found.workflow] if found.workflow else [], budget)
 
 
 def _extend(listed: MutableSequence[str], texts: Sequence[str], budget: Budget) -> None:
+    """Add masked texts, as many as are listed."""
     room = max(0, MAX_LISTED - len(listed))
-    listed.extend(budget.line(redact(text), LINE_CHARS) for text in texts[:room])
+    listed.extend(budget.line(text, LINE_CHARS) for text in texts[:room])
     budget.truncated = budget.truncated or len(texts) > room

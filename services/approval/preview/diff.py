@@ -64,7 +64,7 @@ def changes(old: Sequence[str], new: Sequence[str]) -> list[Change]:
 def _kept(a: Sequence[int], b: Sequence[int]) -> list[tuple[int, int]]:
     """The pairs of equal elements that a shortest diff keeps; none where it is not found within the limits."""
     n, m = len(a), len(b)
-    if not n or not m:
+    if set(a).isdisjoint(b):
         return []
     middle = MAX_EDITS + 1
     furthest = [0] * (2 * middle + 1)

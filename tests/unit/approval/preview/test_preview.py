@@ -320,8 +320,8 @@ def test_what_is_long_is_cut_and_says_so() -> None:
 
 
 def test_a_preview_has_a_size_whatever_is_asked() -> None:
-    actions = [write(f"file {n}", f"{n} été\n" * 20_000) for n in range(32)]
-    observed = [state(f"file {n}", "old\n" * 50_000) for n in range(32)]
+    actions = [write(f"file {n}", f"{n} été\n" * 3_000) for n in range(12)]
+    observed = [state(f"file {n}", "old\n" * 5_000) for n in range(12)]
     preview = shown(*actions, observed=observed).preview
     assert preview.truncated
     assert preview.ByteSize() < 300 * 1024

@@ -60,6 +60,7 @@ def _content(path: str, content: str, context: Context) -> list[Factor]:
         message = f"A script of {len(content)} characters; at most {MAX_SCRIPT_CONTENT} are analysed in a file."
         return [*factors, normalise.unreadable("too-large", message)]
     walker = Walker(context, dispatch)
+    walker.given = content
     found = [*languages.assess(language, content, walker.run_text), *walker.factors]
     return factors + [_less_grave(factor, language) for factor in found if factor.weight >= HIGH or factor.category == UNREADABLE]
 

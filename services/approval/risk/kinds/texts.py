@@ -28,6 +28,7 @@ def code(language: str, source: str, walker: Walker) -> list[Factor]:
     """What source code would do; shell commands in it go to `walker`."""
     if refusal := normalise.refusal(source):
         return [refusal]
+    walker.given = source
     return [*plain(source), *languages.assess(language, source, walker.run_text)]
 
 

@@ -86,6 +86,7 @@ class Walker:
         self.privileged = False
         self.resolver = Resolver(self._lookup, self.assign, self._substitute, self._printed)
         self._dispatch = dispatch
+        self.given: str | None = None  # the text of the action, where that is not what is run first but may hold it
         self._shown = b""  # the text that spans refer to
         self._depth = 0
 
@@ -138,7 +139,7 @@ class Walker:
         self.state.texts += 1
         saved, self.resolver.source = self.resolver.source, text.encode("utf-8", "surrogatepass")
         if self.state.nested == 1:
-            self._shown = self.resolver.source if text.isascii() else b""
+            self._shown = self.resolver.source if text.isascii() and self.given in (None, text) else b""
         try:
             if len(text) < 4096 and _PLAIN.fullmatch(text) and (plain := self._plain(text)):
                 return calls.call(self, plain, stdin or Flow())

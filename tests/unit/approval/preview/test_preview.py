@@ -88,6 +88,24 @@ def test_each_action_has_its_own_marks() -> None:
     assert {mark.factor_id for mark in preview.actions[1].marks} >= {"destruction.recursive-delete"}
 
 
+@pytest.mark.parametrize(
+    ("language", "code", "places"),
+    [
+        ("bash", "echo hi; rm -rf /", {"rm -rf /"}),
+        # Where a command inside of other code stands is not known.
+        ("python", "import os\nos.system('rm -rf /')\n", set()),
+    ],
+)
+def test_a_command_is_marked_where_it_stands_in_code(language: str, code: str, places: set[str]) -> None:
+    ran = action_pb2.Action(code_execution=action_pb2.CodeExecutionAction(language=language, code=code))
+    written = write(f"job.{language[:2].replace('ba', 'sh')}", code)
+    for action in (ran, written):
+        presented = shown(action)
+        assert any("recursive-delete" in factor.id for factor in presented.assessment.factors)
+        found = {text for id, text in marked(presented.preview) if "recursive-delete" in id}
+        assert found == places
+
+
 @pytest.mark.parametrize("span", [(0, 0), (-1, 3), (3, 2), (2, 99)])
 def test_a_place_that_is_none_is_dropped(span: tuple[int, int]) -> None:
     assert Masked("ls -la").place(*span) is None

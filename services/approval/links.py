@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from services.approval.risk import patterns
@@ -13,6 +14,8 @@ MAX_LINKS = 256
 MAX_NAMES = 5_000
 """Words of one row that are looked up; each costs a few system calls."""
 
+# Words after which a command names the folder that it goes to, and that its other words may start from.
+_GOES = frozenset({"cd", "pushd", "-C"})
 _WORD = patterns.compile(r"[^\s\"'`;|&<>(){}=,:$]+")
 
 
@@ -23,15 +26,22 @@ class TooManyError(ValueError):
 def links_in(texts: Iterable[str], root: Path) -> dict[str, str]:
     """The links that paths in `texts` go through, path to target, each relative to `root` where it is below it.
 
-    Only what is below `root` is looked at, and what links below it lead to.
+    Only what is below `root` is looked at, and what links below it lead to. Paths start from `root`, and from the
+    folders that the texts change into.
 
     Raises:
         TooManyError: over MAX_NAMES words or MAX_LINKS links; nothing is left out silently.
     """
     found: dict[str, str] = {}
-    todo = list(dict.fromkeys(_words(texts)))
-    if len(todo) > MAX_NAMES:
-        raise TooManyError(f"{len(todo)} words may be paths; at most {MAX_NAMES} are looked up")
+    words = list(_words(texts))
+    each = dict.fromkeys(words)
+    folders = [""]
+    for before, word in pairwise(["", *words]):
+        if before in _GOES:
+            folders.append(os.path.join(folders[-1], word))
+        if len(each) * len(folders) > MAX_NAMES:
+            raise TooManyError(f"{len(each) * len(folders)} words may be paths; at most {MAX_NAMES} are looked up")
+    todo = list(dict.fromkeys(os.path.join(folder, word) for folder in folders for word in each))
     while todo:
         for link, target in _links_of(todo.pop(), root):
             if link in found:

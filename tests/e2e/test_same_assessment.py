@@ -107,10 +107,11 @@ async def test_a_step_of_a_run_is_assessed_like_its_action(
     await bob.reject(approval.id, reason="only a test")
 
 
-async def test_a_link_is_seen_by_all(stack: Stack, alice: Client, bob: Client, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["touch {}/out/cron.d/job", "cd {} && touch out/cron.d/job"])
+async def test_a_link_is_seen_by_all(stack: Stack, alice: Client, bob: Client, tmp_path: Path, command: str) -> None:
     place = workplace(stack.root)
     (place / "out").symlink_to("/etc")
-    command = f"touch {place.name}/out/cron.d/job"
+    command = command.format(place.name)
     run = await start(alice, [shell("only", command)])
     approval = await pending(alice, run.id)
     root = str(stack.root.resolve())

@@ -157,6 +157,6 @@ def _folders(words: Sequence[str], folder: str) -> list[str]:
     for before, word in pairwise(words):
         if before in _GOES:
             folders.append(os.path.join(folders[-1], word))
-    if len(folders) > MAX_FOLDERS:
-        raise _TooManyError
+        if len(folders) > MAX_FOLDERS:
+            raise _TooManyError
     return folders

@@ -7,11 +7,20 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from harness.approval.v1 import approval_pb2_grpc, policy_pb2_grpc, risk_pb2_grpc
+from harness.approval.v1 import (
+    approval_pb2_grpc,
+    delegation_pb2_grpc,
+    policy_pb2_grpc,
+    remembered_pb2_grpc,
+    risk_pb2_grpc,
+)
 from services.approval.api.approval import ApprovalServicer
+from services.approval.api.delegation import DelegationServicer
 from services.approval.api.policy import PolicyServicer
+from services.approval.api.remembered import RememberedDecisionServicer
 from services.approval.api.risk import RiskServicer
 from services.approval.changes import Changes
+from services.approval.delegations import Delegations
 from services.approval.desk import Desk
 from services.approval.gate import Gate
 from services.approval.inbox import Inbox
@@ -19,9 +28,11 @@ from services.approval.policies import Policies
 from services.approval.risk.rules import RuleBook
 from services.approval.settings import ApprovalSettings
 from services.approval.store.approvals import ApprovalStore
+from services.approval.store.delegations import DelegationStore
 from services.approval.store.events import EventLog
 from services.approval.store.journal import Journal
 from services.approval.store.policies import PolicyStore
+from services.approval.store.remembered import RememberedStore
 from services.approval.sweeper import Sweeper
 from services.runtime.server import ServiceRegistration
 
@@ -57,18 +68,30 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
     journal = Journal(redis, settings.approval_shards, [events.published])
     policies = Policies(PolicyStore(redis))
     changes = Changes(store, events, journal)
+    remembered = RememberedStore(redis, settings.approval_shards)
+    delegations = Delegations(DelegationStore(redis))
     max_body_bytes = max(settings.max_message_bytes - _HEADROOM_BYTES, settings.max_message_bytes // 2)
     gate = Gate(
         store,
         policies,
         changes,
+        remembered,
         times=settings.times(),
         environment=settings.environment,
         rules=rules,
         max_body_bytes=max_body_bytes,
         max_pending_of_run=settings.approval_pending_per_run,
     )
-    desk = Desk(store, policies, changes, times=settings.times(), rules=rules, max_body_bytes=max_body_bytes)
+    desk = Desk(
+        store,
+        policies,
+        changes,
+        delegations,
+        remembered,
+        times=settings.times(),
+        rules=rules,
+        max_body_bytes=max_body_bytes,
+    )
     sweeper = Sweeper(
         gate,
         journal,
@@ -80,6 +103,13 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
             ServiceRegistration(
                 approval_pb2_grpc.add_ApprovalServiceServicer_to_server,
                 ApprovalServicer(gate, desk, Inbox(store), events),
+            ),
+            ServiceRegistration(
+                delegation_pb2_grpc.add_DelegationServiceServicer_to_server, DelegationServicer(delegations)
+            ),
+            ServiceRegistration(
+                remembered_pb2_grpc.add_RememberedDecisionServiceServicer_to_server,
+                RememberedDecisionServicer(remembered),
             ),
             ServiceRegistration(policy_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(policies)),
             ServiceRegistration(

@@ -11,14 +11,17 @@ from harness.approval.v1 import approval_pb2
 from harness.common.v1 import action_pb2
 from services.approval import convert, journal, lifecycle
 from services.approval.changes import Changes
+from services.approval.delegations import Delegations
 from services.approval.facts import facts_of, too_large
 from services.approval.judge import judge
 from services.approval.lifecycle import Change, Outcome, Times
 from services.approval.policies import Policies
 from services.approval.quorum import Voter
 from services.approval.record import Record, State
+from services.approval.remembered import DAY_MS, MAX_REMEMBER_MS, ONCE, RUN, from_decided
 from services.approval.risk.rules import RuleBook
 from services.approval.store.approvals import ApprovalStore, Comment
+from services.approval.store.remembered import RememberedStore
 from services.runtime.errors import FailedPrecondition, InvalidArgument, OutOfRange
 from services.runtime.redaction import redact
 
@@ -39,6 +42,8 @@ class Desk:
         store: ApprovalStore,
         policies: Policies,
         changes: Changes,
+        delegations: Delegations,
+        remembered: RememberedStore,
         *,
         times: Times,
         rules: RuleBook | None = None,
@@ -47,6 +52,8 @@ class Desk:
         self._store = store
         self._policies = policies
         self._changes = changes
+        self._delegations = delegations
+        self._remembered = remembered
         self._times = times
         self._rules = rules
         self._max_body_bytes = max_body_bytes
@@ -64,24 +71,74 @@ class Desk:
         return body
 
     async def vote(
-        self, approval_id: str, voter: Voter, *, approve: bool, reason: str, seen_digest: str, reject_code: int = 0
+        self,
+        approval_id: str,
+        own: Voter,
+        *,
+        approve: bool,
+        reason: str,
+        seen_digest: str,
+        reject_code: int = 0,
+        remember: int = 0,
+        remember_until_ms: int = 0,
     ) -> Record:
-        """Vote, as one person. Raises NotFound, and what `lifecycle.vote` raises."""
+        """Vote, as one person: with their own authority, or, where that fills no seat, with one they were given.
+
+        Raises NotFound, InvalidArgument (REMEMBER_UNTIL_INVALID), and what `lifecycle.vote` raises.
+        """
         shown = redact(reason)
+        voters = await self._delegations.voters(own)
+        if approve and remember > ONCE:
+            remember_until_ms = await self._remember_until(remember, remember_until_ms)
 
         def choose(record: Record, now_ms: int) -> Change | None:
+            able = [voter for voter in voters if lifecycle.can_vote(record, voter)]
             return lifecycle.vote(
                 record,
-                voter,
+                able[0] if able else own,
                 approve=approve,
                 reason=shown,
                 now_ms=now_ms,
                 times=self._times,
                 reject_code=reject_code,
                 seen_digest=seen_digest,
+                remember=remember,
+                remember_until_ms=remember_until_ms,
             )
 
-        return await self._changes.change(approval_id, choose, voter)
+        record = await self._changes.change(approval_id, choose, own)
+        # A vote that is repeated because its answer was lost finds this done, or does it.
+        if approve and (remembered := from_decided(record)) is not None:
+            event = journal.about(
+                "DECISION_REMEMBERED",
+                record,
+                actor=own.subject,
+                acting=own.acting,
+                subject_name=self._remembered.id_of(remembered),
+                use_by_ms=remembered.until_ms,
+            )
+            await self._remembered.put(remembered, event)
+        return record
+
+    async def _remember_until(self, scope: int, until_ms: int) -> int:
+        now_ms = await self._store.now_ms()
+        if not until_ms and scope == RUN:
+            return now_ms + DAY_MS
+        if not now_ms < until_ms <= now_ms + MAX_REMEMBER_MS:
+            raise InvalidArgument(
+                "REMEMBER_UNTIL_INVALID",
+                "remember_until must be in the future, and at most 30 days away",
+                violations=[("remember_until", "out of range")],
+            )
+        return until_ms
+
+    async def can_vote(self, record: Record, own: Voter) -> bool:
+        """Whether somebody could vote on an approval now, with their own authority or one they were given."""
+        return any(lifecycle.can_vote(record, voter) for voter in await self._delegations.voters(own))
+
+    async def voters(self, own: Voter) -> list[Voter]:
+        """Somebody's own authority, and what others have given them."""
+        return await self._delegations.voters(own)
 
     async def break_glass(self, approval_id: str, voter: Voter, *, reason: str, seen_digest: str) -> Record:
         """Approve alone. Raises NotFound, and what `lifecycle.break_glass` raises."""
@@ -134,7 +191,7 @@ class Desk:
             raise FailedPrecondition(
                 "POLICY_DENIED", f"the policy denies these actions: {judgement.verdict.reason}", approval_id=record.id
             )
-        facts = facts_of(actions, before.context, judgement, before.reason)
+        facts = facts_of(actions, before.context, judgement, before.reason, ask_always=not record.facts.memorable)
         if problem := too_large(facts, self._max_body_bytes):
             raise InvalidArgument("ACTIONS_TOO_LARGE", problem)
         decide_within_ms = self._times.to_decide(judgement.assessment.level)

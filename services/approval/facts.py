@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.approval.v1 import approval_pb2, risk_pb2
 from harness.common.v1 import action_pb2
-from services.approval import convert
+from services.approval import convert, risk
 from services.approval.judge import Judgement
 from services.approval.preview import present
 from services.approval.record import Facts
@@ -15,13 +15,23 @@ from services.runtime.redaction import redact
 
 _GROUP_CHARS = 24
 
+_NEVER_REMEMBERED = frozenset({risk.Level.CRITICAL, risk.Level.UNKNOWN})
+# Categories of factors that have to do with credentials, where they are kept, and what they open.
+_ABOUT_SECRETS = frozenset({"credential", "secret-store", "sensitive-path", "secret"})
+
 
 def facts_of(
-    actions: Sequence[action_pb2.Action], context: risk_pb2.ActionContext, judgement: Judgement, reason: str
+    actions: Sequence[action_pb2.Action],
+    context: risk_pb2.ActionContext,
+    judgement: Judgement,
+    reason: str,
+    *,
+    ask_always: bool = False,
 ) -> Facts:
     """The facts of a first revision.
 
-    Secrets are masked: the digest is of the original, and only its worker needs that.
+    Secrets are masked: the digest is of the original, and only its worker needs that. `ask_always`: a human has to be
+    asked every time, whatever was decided before.
     """
     shown = present(actions, context, judgement.assessment)
     body = approval_pb2.Approval(
@@ -41,6 +51,14 @@ def facts_of(
         approval_type=judgement.approval_type,
         factor_ids=tuple(sorted({factor.id for factor in assessment.factors})),
         group=_group(actions, context, judgement),
+        memorable=not ask_always and _is_memorable(judgement.assessment),
+    )
+
+
+def _is_memorable(assessment: risk.Assessment) -> bool:
+    """Whether an approval may hold for the same actions again: they are not grave, were read, and touch no secret."""
+    return assessment.level not in _NEVER_REMEMBERED and not any(
+        factor.category in _ABOUT_SECRETS for factor in assessment.factors
     )
 
 

@@ -18,8 +18,10 @@ from services.approval.messages import approval_message
 from services.approval.policies import Policies
 from services.approval.quorum import Voter
 from services.approval.record import CLOSED, POLICY, Decision, Facts, Record
+from services.approval.remembered import Remembered
 from services.approval.risk.rules import RuleBook
 from services.approval.store.approvals import ApprovalStore, Created, Draft, Query
+from services.approval.store.remembered import Circumstances, RememberedStore
 from services.runtime.errors import NotFound
 
 _GRANT_BYTES = 32
@@ -52,6 +54,7 @@ class Gate:
         store: ApprovalStore,
         policies: Policies,
         changes: Changes,
+        remembered: RememberedStore,
         *,
         times: Times,
         environment: str,
@@ -62,6 +65,7 @@ class Gate:
         self._store = store
         self._policies = policies
         self._changes = changes
+        self._remembered = remembered
         self._times = times
         self._environment = environment
         self._rules = rules
@@ -99,8 +103,10 @@ class Gate:
     async def _store_all(self, taken: Sequence[_Taken]) -> list[approval_pb2.RequestedApproval]:
         if not taken:
             return []
+        known = await self._known(taken)
         created = await self._store.create(
-            [self._draft(one) for one in taken], max_pending_of_run=self._max_pending_of_run
+            [self._draft(one, answer) for one, answer in zip(taken, known, strict=True)],
+            max_pending_of_run=self._max_pending_of_run,
         )
         self._changes.kick(made.record for made in created if made.is_new and made.record.was_asked)
         answers = [_answer(one, made) for one, made in zip(taken, created, strict=True)]
@@ -110,12 +116,29 @@ class Gate:
             answers[i] = answer
         return answers
 
-    def _draft(self, taken: _Taken) -> Draft:
+    async def _known(self, taken: Sequence[_Taken]) -> list[Remembered | None]:
+        """For each item that would ask a human, a remembered decision that answers it."""
+        known: list[Remembered | None] = [None] * len(taken)
+        asking = [
+            i for i, one in enumerate(taken) if one.judgement.verdict.outcome is Outcome.HUMAN and one.facts.memorable
+        ]
+        found = await self._remembered.find([_circumstances(taken[i]) for i in asking])
+        for i, candidates in zip(asking, found, strict=True):
+            item = taken[i].item
+            people = frozenset({item.requester, *item.initiators})
+            holding = [one for one in candidates if one.holds_for(taken[i].facts.quorum, people)]
+            known[i] = holding[0] if holding else None
+        return known
+
+    def _draft(self, taken: _Taken, known: Remembered | None) -> Draft:
         item, judgement = taken.item, taken.judgement
         verdict = judgement.verdict
-        opening = lifecycle.open_with(verdict.outcome, judgement.assessment.level, self._times)
+        outcome = verdict.outcome if known is None else Outcome.AUTO
+        opening = lifecycle.open_with(outcome, judgement.assessment.level, self._times)
         decision = None
-        if opening.decided:
+        if known is not None:
+            decision = Decision(True, known.voters[-1], f"remembered from {known.approval_id}", 0)
+        elif opening.decided:
             decision = Decision(verdict.outcome is Outcome.AUTO, POLICY, verdict.reason, 0)
         return Draft(
             requester=item.requester,
@@ -124,6 +147,8 @@ class Gate:
             step_id=item.context.step_id,
             project_id=item.context.project_id,
             environment=taken.environment,
+            agent=item.context.agent,
+            remembered_from=known.approval_id if known else "",
             initiators=tuple(sorted(set(item.initiators) - {item.requester})),
             facts=taken.facts,
             opening=opening,
@@ -231,8 +256,13 @@ class Gate:
 
 
 def _take(item: approval_pb2.ApprovalItem, judgement: Judgement, environment: str) -> _Taken:
-    facts = facts_of(item.actions, item.context, judgement, item.reason)
+    facts = facts_of(item.actions, item.context, judgement, item.reason, ask_always=item.require_approval)
     return _Taken(item, judgement, secrets.token_urlsafe(_GRANT_BYTES), facts, environment)
+
+
+def _circumstances(taken: _Taken) -> Circumstances:
+    context = taken.item.context
+    return Circumstances(context.project_id, context.run_id, taken.facts.digest, context.agent, taken.environment)
 
 
 def _requested(record: Record, taken: _Taken) -> bytes:
@@ -241,7 +271,8 @@ def _requested(record: Record, taken: _Taken) -> bytes:
     return journal.about(
         "APPROVAL_REQUESTED",
         record,
-        actor=POLICY if record.decision else record.requester,
+        actor=record.decision.by if record.decision else record.requester,
+        remembered_from=record.remembered_from,
         score=record.facts.score,
         factor_ids=list(record.facts.factor_ids),
         policy_rule=record.facts.policy_rule,

@@ -31,6 +31,7 @@ from services.approval.record import (
     Record,
     State,
 )
+from services.approval.remembered import ONCE
 from services.approval.risk import Level
 from services.runtime.errors import FailedPrecondition, NotFound, PermissionDenied
 
@@ -178,6 +179,8 @@ def vote(
     times: Times,
     reject_code: int = 0,
     seen_digest: str = "",
+    remember: int = 0,
+    remember_until_ms: int = 0,
 ) -> Change | None:
     """Vote for or against. None: the same vote, or the same decision, has been made, and that is the answer.
 
@@ -185,7 +188,7 @@ def vote(
     seat. `reason` is stored as it is given.
 
     Raises PermissionDenied (SELF_APPROVAL, NO_SEAT), FailedPrecondition (DIGEST_MISMATCH if `seen_digest` is given and
-    another, SEATS_TAKEN, APPROVAL_EXPIRED, APPROVAL_WITHDRAWN, ALREADY_DECIDED).
+    another, NOT_MEMORABLE, SEATS_TAKEN, APPROVAL_EXPIRED, APPROVAL_WITHDRAWN, ALREADY_DECIDED).
     """
     check_author(record, voter.subject, voter.acting, voter.on_behalf_of)
     check_seen(record, seen_digest)
@@ -202,7 +205,13 @@ def vote(
             approval_id=record.id,
             quorum=describe(record.facts.quorum),
         )
-    own = Vote(voter.subject, approve, reason, now_ms, seats, voter.on_behalf_of)
+    if approve and remember > ONCE and not record.facts.memorable:
+        raise FailedPrecondition(
+            "NOT_MEMORABLE",
+            f"{record.id} is too grave, touches secrets or must be asked about every time; approve it once",
+            approval_id=record.id,
+        )
+    own = Vote(voter.subject, approve, reason, now_ms, seats, voter.on_behalf_of, remember, remember_until_ms)
     earlier = next((cast for cast in record.votes if cast.voter == voter.subject), None)
     said: dict[str, Any] = {
         "actor": voter.subject,

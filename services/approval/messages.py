@@ -5,11 +5,14 @@ from __future__ import annotations
 from google.protobuf.json_format import ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from harness.approval.v1 import approval_pb2, audit_pb2
+from harness.approval.v1 import approval_pb2, audit_pb2, delegation_pb2, remembered_pb2
 from harness.common.v1 import access_pb2
+from services.approval import convert
 from services.approval.quorum import ADMIN, Seat
 from services.approval.record import Decision, Record, State
+from services.approval.remembered import Remembered
 from services.approval.store.approvals import Comment
+from services.approval.store.delegations import Delegation
 from services.approval.store.events import Entry
 
 # What those who asked, and others, wait for. Redeeming is no decision.
@@ -64,6 +67,36 @@ def similar_message(record: Record) -> approval_pb2.SimilarDecision:
 def comment_message(comment: Comment) -> approval_pb2.Comment:
     """A comment as the contract has it."""
     return approval_pb2.Comment(author=comment.author, text=comment.text, create_time=timestamp(comment.at_ms))
+
+
+def delegation_message(delegation: Delegation) -> delegation_pb2.Delegation:
+    """A delegation as the contract has it."""
+    return delegation_pb2.Delegation(
+        id=delegation.id,
+        delegator=delegation.delegator,
+        delegate=delegation.delegate,
+        groups=delegation.groups,
+        reason=delegation.reason,
+        create_time=timestamp(delegation.created_ms),
+        expire_time=timestamp(delegation.until_ms),
+    )
+
+
+def remembered_message(remembered: Remembered, remembered_id: str) -> remembered_pb2.RememberedDecision:
+    """A remembered decision as the contract has it."""
+    return remembered_pb2.RememberedDecision(
+        id=remembered_id,
+        scope=remembered_pb2.RememberScope.ValueType(remembered.scope),
+        project_id=remembered.project_id,
+        run_id=remembered.run_id,
+        digest=remembered.digest,
+        agent=remembered.agent,
+        environment=convert.environment_number(remembered.environment),
+        approval_id=remembered.approval_id,
+        voters=remembered.voters,
+        create_time=timestamp(remembered.created_ms),
+        expire_time=timestamp(remembered.until_ms),
+    )
 
 
 def approval_message(record: Record, *, with_actions: bool = True, body: bytes | None = None) -> approval_pb2.Approval:

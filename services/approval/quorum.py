@@ -46,7 +46,11 @@ class Voter:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """A vote as it is kept. `seats` are the indexes of the quorum's seats that the voter could fill."""
+    """A vote as it is kept. `seats` are the indexes of the quorum's seats that the voter could fill.
+
+    `remember` is a number of `harness.approval.v1.RememberScope`: how far the voter wants the approval to reach, and
+    `remember_until_ms` until when.
+    """
 
     voter: str
     approved: bool
@@ -54,6 +58,8 @@ class Vote:
     at_ms: int
     seats: tuple[int, ...] = ()
     on_behalf_of: str = ""
+    remember: int = 0
+    remember_until_ms: int = 0
 
 
 def seats_for(quorum: Sequence[Seat], voter: Voter) -> tuple[int, ...]:

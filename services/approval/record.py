@@ -71,7 +71,8 @@ class Facts:
 
     `body` is what people see of it, serialized: the actions, their assessment, the preview. `level` is a number of
     `harness.approval.v1.RiskLevel`, `approval_type` a name of the domain ("git_push"), `group` the same for requests
-    that ask for the same kind of thing. `use_within_ms` is how long an approval can be used.
+    that ask for the same kind of thing. `use_within_ms` is how long an approval can be used. `memorable` is whether an
+    approval may be used again for the same actions.
     """
 
     digest: str
@@ -86,6 +87,7 @@ class Facts:
     use_within_ms: int = 0
     policy_rule: str = ""
     policy_etag: str = ""
+    memorable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class Record:
     facts: Facts
     project_id: str = ""
     environment: str = ""
+    agent: str = ""
     initiators: tuple[str, ...] = ()
     decide_by_ms: int = 0
     escalate_at_ms: int = 0

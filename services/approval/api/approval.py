@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 
 from harness.approval.v1 import approval_pb2, approval_pb2_grpc
-from harness.common.v1.access_pb2 import ROLE_ADMIN, ROLE_APPROVER, ROLE_SERVICE
 from services.approval import convert
+from services.approval.api.callers import sees_all, voter_of
 from services.approval.changes import not_found
 from services.approval.desk import MAX_COMMENTS, Desk
 from services.approval.gate import Gate
@@ -23,11 +23,10 @@ from services.approval.messages import (
     event_message,
     similar_message,
 )
-from services.approval.quorum import ADMIN, APPROVER, Voter
 from services.approval.record import Record, State
 from services.approval.store.approvals import Query
 from services.approval.store.events import Entry, EventLog, EventsLost
-from services.runtime.context import Caller, current_caller, draining
+from services.runtime.context import current_caller, draining
 from services.runtime.errors import HarnessError, OutOfRange, PermissionDenied, Unavailable
 from services.runtime.paging import page_for
 
@@ -35,16 +34,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 # How late a watcher notices an event if the notice of it was lost.
 _RECHECK_SECONDS = 5.0
-_ROLES = {ROLE_APPROVER: APPROVER, ROLE_ADMIN: ADMIN}
-
-
-def _sees_all(caller: Caller) -> bool:
-    return caller.has(ROLE_APPROVER, ROLE_ADMIN, ROLE_SERVICE)
-
-
-def _voter(caller: Caller) -> Voter:
-    roles = frozenset(name for role, name in _ROLES.items() if role in caller.roles)
-    return Voter(caller.subject, roles, caller.groups, caller.actor)
 
 
 class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
@@ -66,7 +55,9 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         """An approval that the caller may see. Raises NotFound."""
         record = await self._gate.load(approval_id)
         caller = current_caller()
-        if not _sees_all(caller) and record.requester != caller.subject and not can_vote(record, _voter(caller)):
+        if sees_all(caller) or record.requester == caller.subject:
+            return record
+        if not await self._desk.can_vote(record, voter_of(caller)):
             raise not_found(approval_id)
         return record
 
@@ -77,7 +68,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         record = await self._visible(request.approval_id)
         if request.revision in (0, record.facts.revision):
             approval = approval_message(record)
-            if _sees_all(current_caller()):
+            if sees_all(current_caller()):
                 approval.preview.similar.extend(map(similar_message, await self._inbox.similar(record)))
             return approval_pb2.GetApprovalResponse(approval=approval)
         body = await self._desk.earlier(record, request.revision)
@@ -98,7 +89,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         if request.mine_to_decide and state in (None, State.PENDING):
             state = State.PENDING
         requester = request.requester or None
-        if not _sees_all(caller) and not request.mine_to_decide:
+        if not sees_all(caller) and not request.mine_to_decide:
             if requester not in (None, caller.subject):
                 return approval_pb2.ListApprovalsResponse()
             requester = caller.subject
@@ -112,12 +103,12 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
             group=request.group,
             needs_review=request.needs_review,
         )
-        voter = _voter(caller)
+        voters = await self._desk.voters(voter_of(caller)) if request.mine_to_decide else []
         found, cursor = await self._inbox.page(
             query,
             size=page.size,
             cursor=page.cursor,
-            also=lambda record: not request.mine_to_decide or can_vote(record, voter),
+            also=lambda record: not request.mine_to_decide or any(can_vote(record, voter) for voter in voters),
         )
         return approval_pb2.ListApprovalsResponse(
             approvals=[approval_message(record) for record in found], next_page_token=page.next_token(cursor)
@@ -133,11 +124,13 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         approve = request.verdict == approval_pb2.VERDICT_APPROVE
         return await self._desk.vote(
             request.approval_id,
-            _voter(current_caller()),
+            voter_of(current_caller()),
             approve=approve,
             reason=request.reason,
             seen_digest=request.digest,
             reject_code=0 if approve else request.reject_code,
+            remember=request.remember if approve else 0,
+            remember_until_ms=request.remember_until.ToMilliseconds() if request.HasField("remember_until") else 0,
         )
 
     async def DecideApprovals(
@@ -164,7 +157,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         revised = await self._desk.revise(
             record,
             request.actions,
-            by=_voter(current_caller()),
+            by=voter_of(current_caller()),
             reason=request.reason,
             seen_digest=request.digest,
         )
@@ -182,7 +175,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
                 f"only {record.requester} can take {record.id} back; reject it instead",
                 approval_id=record.id,
             )
-        withdrawn = await self._desk.withdraw_one(record.id, _voter(caller), request.reason)
+        withdrawn = await self._desk.withdraw_one(record.id, voter_of(caller), request.reason)
         return approval_pb2.WithdrawApprovalResponse(approval=approval_message(withdrawn))
 
     async def AddComment(
@@ -190,7 +183,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
     ) -> approval_pb2.AddCommentResponse:
         """Add to a thread."""
         record = await self._visible(request.approval_id)
-        comment = await self._desk.comment(record, _voter(current_caller()), request.text)
+        comment = await self._desk.comment(record, voter_of(current_caller()), request.text)
         return approval_pb2.AddCommentResponse(comment=comment_message(comment))
 
     async def ListComments(
@@ -211,7 +204,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
     ) -> approval_pb2.BreakGlassResponse:
         """Approve alone, in an emergency."""
         record = await self._desk.break_glass(
-            request.approval_id, _voter(current_caller()), reason=request.reason, seen_digest=request.digest
+            request.approval_id, voter_of(current_caller()), reason=request.reason, seen_digest=request.digest
         )
         return approval_pb2.BreakGlassResponse(approval=approval_message(record))
 
@@ -220,7 +213,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
     ) -> approval_pb2.ReviewBreakGlassResponse:
         """Review a broken glass."""
         record = await self._desk.review_glass(
-            request.approval_id, _voter(current_caller()), justified=request.justified, review=request.review
+            request.approval_id, voter_of(current_caller()), justified=request.justified, review=request.review
         )
         return approval_pb2.ReviewBreakGlassResponse(approval=approval_message(record))
 
@@ -245,7 +238,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         """Stream what happens, as far as the caller may see it, until they leave or the process drains."""
         caller = current_caller()
         async for entry in self._follow(request.after_sequence, context, "EVENTS_NOT_KEPT"):
-            if _sees_all(caller) or entry.event.get("requester") == caller.subject:
+            if sees_all(caller) or entry.event.get("requester") == caller.subject:
                 yield event_message(entry)
 
     async def _follow(self, after: int, context: Context, not_kept: str) -> AsyncIterator[Entry]:

@@ -44,6 +44,7 @@ class Draft:
     event: Callable[[Record], bytes]
     project_id: str = ""
     environment: str = ""
+    agent: str = ""
     initiators: tuple[str, ...] = ()
     decision: Decision | None = None
     remembered_from: str = ""
@@ -317,6 +318,7 @@ def _draft_record(approval_id: str, draft: Draft) -> Record:
         facts=draft.facts,
         project_id=draft.project_id,
         environment=draft.environment,
+        agent=draft.agent,
         initiators=draft.initiators,
         decision=draft.decision,
         remembered_from=draft.remembered_from,

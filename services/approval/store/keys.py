@@ -21,6 +21,14 @@ in hex; `M` is an approval id without its prefix and shard: time-ordered, so tha
 | approval:{aNN}:pending:<what>:<x>    | zset   | pending M by level, type and group  | create, commit | as written    |
 | approval:{aNN}:decided:<x>           | zset   | M of a group, decided by a person   | commit         | forget        |
 | approval:{aNN}:review                | zset   | M with broken glass, not reviewed   | commit         | as written    |
+| approval:{aNN}:remembered:<name>     | string | a remembered decision, JSON; empty  | remember,      | its own time  |
+|                                      |        | when it was forgotten               | forget_decision|               |
+| approval:{aNN}:remembered-in:<x>     | zset   | names by when they end, ms, of a    | remember,      | the last time |
+|                                      |        | project or run                      | forget_decision|               |
+| approval:{a00}:delegation:<id>       | string | a delegation, JSON                  | delegate       | its own time  |
+| approval:{a00}:delegated:<x>         | zset   | ids by when they end, ms: given to, | delegate,      | the last time |
+|                                      |        | given or held by somebody, or all   | revoke         |               |
+| approval:{a00}:delegation-request:<x>| string | id of the delegation it made        | delegate       | its own time  |
 | approval:{aNN}:journal               | stream | what happened: e entry, p "1" if    | every script   | trim, when    |
 |                                      |        | watchers are told                   |                | all have read |
 | approval:{events}:stream             | stream | events, id <sequence>-0: e, t (ms)  | publish        | trim, length  |
@@ -28,8 +36,9 @@ in hex; `M` is an approval id without its prefix and shard: time-ordered, so tha
 | approval:{events}:published          | hash   | shard -> last journal id published  | publish        | never         |
 | approval:{policy}:<environment>      | hash   | body, version, updated_by, _ms      | save_policy    | never         |
 
-`<r>`, `<p>` and `<x>` are hex SHA-256: a subject can be anything, a key should not. No key has a TTL: what goes, goes
-by a rule (`HARNESS_APPROVAL_RETENTION_DAYS`, `HARNESS_APPROVAL_EVENTS_KEPT`).
+`<r>`, `<p>` and `<x>` are hex SHA-256: a subject can be anything, a key should not. What ends at a
+time of its own has a TTL; everything else goes by a rule (`HARNESS_APPROVAL_RETENTION_DAYS`,
+`HARNESS_APPROVAL_EVENTS_KEPT`).
 """
 
 from __future__ import annotations
@@ -145,6 +154,40 @@ def revisions(shard: int, approval_id: str) -> str:
 def comments(shard: int, approval_id: str) -> str:
     """The thread of an approval."""
     return _in(shard, f"comments:{approval_id}")
+
+
+def nothing(shard: int) -> str:
+    """Never written: where there is nothing to look up."""
+    return _in(shard, "nothing")
+
+
+def remembered(shard: int, name: str) -> str:
+    """A remembered decision."""
+    return _in(shard, f"remembered:{name}")
+
+
+def remembered_in(shard: int, within: str) -> str:
+    """What is remembered of a project or run."""
+    return _in(shard, f"remembered-in:{_digest(within)}")
+
+
+# All delegations are together, with a journal beside them: they are few, and a voter needs all of theirs.
+DELEGATIONS_SHARD = 0
+
+
+def delegation(delegation_id: str) -> str:
+    """A delegation."""
+    return _in(DELEGATIONS_SHARD, f"delegation:{delegation_id}")
+
+
+def delegated(side: str, subject: str) -> str:
+    """Delegations given "to" somebody, "of" somebody (given or held), or "all" (of nobody in particular)."""
+    return _in(DELEGATIONS_SHARD, f"delegated:{side}:{_digest(subject)}")
+
+
+def delegation_request(delegator: str, request_id: str) -> str:
+    """Which delegation a request_id made."""
+    return _in(DELEGATIONS_SHARD, f"delegation-request:{_digest(delegator + chr(0) + request_id)}")
 
 
 def journal(shard: int) -> str:

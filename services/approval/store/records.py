@@ -1,11 +1,11 @@
 """An approval as a Redis hash.
 
 Fields, absent where they are empty: id, version, state, requester, request_id, run_id, step_id, created_ms, project_id,
-environment, initiators (JSON list), decide_by_ms, escalate_at_ms, escalated_ms, use_by_ms, votes (JSON list of
-[voter, approved, reason, ms, seats, on behalf of]), decided_approved ("1"/"0"), decided_by, decided_reason, decided_ms,
-decided_code, glass (JSON object), remembered_from, attempt, grants (space-separated), comments; and of the revision
-digest, body, revision, level, score, approval_type, factor_ids (space-separated), group, quorum (JSON list of
-[role, group, count]), use_within_ms, policy_rule, policy_etag.
+environment, agent, initiators (JSON list), decide_by_ms, escalate_at_ms, escalated_ms, use_by_ms, votes (JSON list of
+[voter, approved, reason, ms, seats, on behalf of, scope, until]), decided_approved ("1"/"0"), decided_by,
+decided_reason, decided_ms, decided_code, glass (JSON object), remembered_from, attempt, grants (space-separated),
+comments; and of the revision digest, body, revision, level, score, approval_type, factor_ids (space-separated), group,
+quorum (JSON list of [role, group, count]), use_within_ms, policy_rule, policy_etag, memorable ("1").
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SMALL_FIELDS = (
     *("environment", "initiators", "decide_by_ms", "escalate_at_ms", "escalated_ms", "use_by_ms", "votes"),
     *("decided_approved", "decided_by", "decided_reason", "decided_ms", "decided_code", "glass", "remembered_from"),
     *("attempt", "grants", "comments", "digest", "revision", "level", "score", "approval_type", "factor_ids"),
-    *("group", "quorum", "use_within_ms", "policy_rule", "policy_etag"),
+    *("group", "quorum", "use_within_ms", "policy_rule", "policy_etag", "memorable", "agent"),
 )
 
 
@@ -82,9 +82,11 @@ def decode(fields: Mapping[bytes, bytes]) -> Record:
             use_within_ms=number(b"use_within_ms"),
             policy_rule=text(b"policy_rule"),
             policy_etag=text(b"policy_etag"),
+            memorable=number(b"memorable") == 1,
         ),
         project_id=text(b"project_id"),
         environment=text(b"environment"),
+        agent=text(b"agent"),
         initiators=tuple(parsed(b"initiators") or ()),
         decide_by_ms=number(b"decide_by_ms"),
         escalate_at_ms=number(b"escalate_at_ms"),
@@ -100,8 +102,10 @@ def decode(fields: Mapping[bytes, bytes]) -> Record:
     )
 
 
-def _vote(voter: str, approved: bool, reason: str, at_ms: int, seats: list[int], on_behalf_of: str) -> Vote:
-    return Vote(voter, approved, reason, at_ms, tuple(seats), on_behalf_of)
+def _vote(
+    voter: str, approved: bool, reason: str, at_ms: int, seats: list[int], on_behalf_of: str = "", *rest: int
+) -> Vote:
+    return Vote(voter, approved, reason, at_ms, tuple(seats), on_behalf_of, *rest)
 
 
 def encode(record: Record) -> Fields:
@@ -117,6 +121,7 @@ def encode(record: Record) -> Fields:
         "step_id": record.step_id,
         "project_id": record.project_id,
         "environment": record.environment,
+        "agent": record.agent,
         "initiators": orjson.dumps(record.initiators) if record.initiators else "",
         "decide_by_ms": record.decide_by_ms,
         "escalate_at_ms": record.escalate_at_ms,
@@ -146,6 +151,7 @@ def encode(record: Record) -> Fields:
         "use_within_ms": facts.use_within_ms,
         "policy_rule": facts.policy_rule,
         "policy_etag": facts.policy_etag,
+        "memorable": int(facts.memorable),
     }
 
 

@@ -17,7 +17,9 @@ from redis.asyncio import Redis
 from harness.approval.v1 import (
     approval_pb2,
     approval_pb2_grpc,
+    delegation_pb2_grpc,
     policy_pb2_grpc,
+    remembered_pb2_grpc,
     risk_pb2,
     risk_pb2_grpc,
 )
@@ -42,6 +44,8 @@ class Approvals:
     approvals: Any
     policies: Any
     risk: Any
+    delegations: Any
+    remembered: Any
     redis: Redis
     server: Server
 
@@ -195,6 +199,8 @@ async def running(redis_server: RedisServer, **settings: Any) -> AsyncIterator[A
             approval_pb2_grpc.ApprovalServiceStub(channel),
             policy_pb2_grpc.PolicyServiceStub(channel),
             risk_pb2_grpc.RiskServiceStub(channel),
+            delegation_pb2_grpc.DelegationServiceStub(channel),
+            remembered_pb2_grpc.RememberedDecisionServiceStub(channel),
             redis,
             server,
         )

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from harness.approval.v1 import audit_pb2 as _audit_pb2
+from harness.approval.v1 import remembered_pb2 as _remembered_pb2
 from harness.approval.v1 import risk_pb2 as _risk_pb2
 from harness.common.v1 import access_pb2 as _access_pb2
 from harness.common.v1 import action_pb2 as _action_pb2
@@ -976,6 +977,8 @@ class DecideApprovalRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     REJECT_CODE_FIELD_NUMBER: _builtins.int
+    REMEMBER_FIELD_NUMBER: _builtins.int
+    REMEMBER_UNTIL_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
     verdict: Global___Verdict.ValueType
     reason: _builtins.str
@@ -983,6 +986,14 @@ class DecideApprovalRequest(_message.Message):
     """The digest the person saw; when given, FAILED_PRECONDITION if the approval is for another one."""
     reject_code: _audit_pb2.RejectCode.ValueType
     """Of a rejection: what the agent may do about it."""
+    remember: _remembered_pb2.RememberScope.ValueType
+    """Of an approval: how far it reaches; unspecified means once. The narrowest of all votes holds. FAILED_PRECONDITION
+    (NOT_MEMORABLE) for what is CRITICAL or UNKNOWN, touches secrets, or must be asked about every time.
+    """
+    @_builtins.property
+    def remember_until(self) -> _timestamp_pb2.Timestamp:
+        """Until when it is remembered, at most 30 days from now; needed for a project, and by default 1 day for a run."""
+
     def __init__(
         self,
         *,
@@ -991,10 +1002,12 @@ class DecideApprovalRequest(_message.Message):
         reason: _builtins.str = ...,
         digest: _builtins.str = ...,
         reject_code: _audit_pb2.RejectCode.ValueType = ...,
+        remember: _remembered_pb2.RememberScope.ValueType = ...,
+        remember_until: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["remember_until", b"remember_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "digest", b"digest", "reason", b"reason", "reject_code", b"reject_code", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "digest", b"digest", "reason", b"reason", "reject_code", b"reject_code", "remember", b"remember", "remember_until", b"remember_until", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,6 +7,7 @@ import structlog
 from services.approval.app import build
 from services.approval.rule_packs import check_builtin, rule_book
 from services.approval.settings import ApprovalSettings
+from services.approval.trials import check_shipped
 from services.runtime.entry import run_service
 from services.runtime.redis import check_durability, connect, readiness, wait_until_reachable
 from services.runtime.server import serve
@@ -17,6 +18,7 @@ log = structlog.get_logger(__name__)
 async def main(settings: ApprovalSettings) -> None:
     """Serve until told to stop. Raises ConfigurationError for a rule pack that is wrong."""
     check_builtin()
+    check_shipped()
     rules = rule_book(settings.risk_rule_packs)
     log.info("rules_in_force", packs=rules.versions())
     redis = connect(settings.redis_url, client_name="approval")

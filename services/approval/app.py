@@ -23,6 +23,7 @@ from services.approval.changes import Changes
 from services.approval.delegations import Delegations
 from services.approval.desk import Desk
 from services.approval.gate import Gate
+from services.approval.history import History
 from services.approval.inbox import Inbox
 from services.approval.policies import Policies
 from services.approval.risk.rules import RuleBook
@@ -66,7 +67,7 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
         recheck_seconds=settings.approval_publish_seconds,
     )
     journal = Journal(redis, settings.approval_shards, [events.published])
-    policies = Policies(PolicyStore(redis))
+    policies = Policies(PolicyStore(redis), History(store, settings.environment), journal, rules)
     changes = Changes(store, events, journal)
     remembered = RememberedStore(redis, settings.approval_shards)
     delegations = Delegations(DelegationStore(redis))

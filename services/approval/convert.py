@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
-from harness.approval.v1 import policy_pb2, risk_pb2
+from harness.approval.v1 import risk_pb2
 from harness.common.v1 import action_pb2
 from services.approval import risk
-from services.approval.policy import Policy
 from services.approval.risk.rules import RuleBook
 from services.runtime.redaction.messages import redacted
 
@@ -172,6 +171,11 @@ def level_number(level: risk.Level) -> risk_pb2.RiskLevel.ValueType:
     return _LEVELS[level]
 
 
+def level_of(number: int) -> risk.Level:
+    """The domain's level of the contract's number; UNKNOWN for one that it has not."""
+    return _LEVELS_BACK.get(risk_pb2.RiskLevel.ValueType(number), risk.Level.UNKNOWN)
+
+
 def put_assessment(message: risk_pb2.Assessment, assessment: risk.Assessment, approval_type: str) -> None:
     """Writes an assessment into an empty message of the contract, wherever that is."""
     message.level = _LEVELS[assessment.level]
@@ -190,24 +194,3 @@ def put_assessment(message: risk_pb2.Assessment, assessment: risk.Assessment, ap
         if factor.span:
             added.span.SetInParent()  # also the empty one at the beginning
             added.span.start, added.span.end = factor.span.start, factor.span.end
-
-
-def policy_of(message: policy_pb2.Policy) -> Policy:
-    """A policy as the domain has it."""
-    return Policy(
-        enabled=message.enabled,
-        max_level=_LEVELS_BACK[message.max_risk_level],
-        allowed_types=frozenset(type_name(number) for number in message.allowed_types),
-        require_scan=message.require_scan,
-    )
-
-
-def policy_message(environment: str, policy: Policy) -> policy_pb2.Policy:
-    """A policy as the contract has it, without what only a saved one has."""
-    return policy_pb2.Policy(
-        environment=environment_number(environment),
-        enabled=policy.enabled,
-        max_risk_level=_LEVELS[policy.max_level],
-        allowed_types=sorted(type_number(name) for name in policy.allowed_types),
-        require_scan=policy.require_scan,
-    )

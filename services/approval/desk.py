@@ -13,7 +13,7 @@ from services.approval import convert, journal, lifecycle
 from services.approval.changes import Changes
 from services.approval.delegations import Delegations
 from services.approval.facts import facts_of, too_large
-from services.approval.judge import judge
+from services.approval.judge import Asked, judge
 from services.approval.lifecycle import Change, Outcome, Times
 from services.approval.policies import Policies
 from services.approval.quorum import Voter
@@ -183,7 +183,12 @@ class Desk:
         policies = await self._policies.of([record.environment])
         context = convert.context_of(before.context, record.environment, self._rules)
         judgement = await asyncio.to_thread(
-            judge, actions, context, policies[record.environment], require_approval=True
+            judge,
+            actions,
+            context,
+            policies[record.environment],
+            require_approval=True,
+            asked=Asked(record.project_id, record.requester, policies.now_ms),
         )
         if not judgement.digest:
             raise InvalidArgument("ACTIONS_NOT_CANONICAL", judgement.assessment.factors[0].message)
@@ -194,7 +199,7 @@ class Desk:
         facts = facts_of(actions, before.context, judgement, before.reason, ask_always=not record.facts.memorable)
         if problem := too_large(facts, self._max_body_bytes):
             raise InvalidArgument("ACTIONS_TOO_LARGE", problem)
-        decide_within_ms = self._times.to_decide(judgement.assessment.level)
+        decide_within_ms = judgement.verdict.decide_within_ms or self._times.to_decide(judgement.assessment.level)
         shown = redact(reason)
         return await self._changes.change(
             record.id,

@@ -10,6 +10,7 @@ from harness.common.v1 import action_pb2
 from services.approval import convert, risk
 from services.approval.judge import Judgement
 from services.approval.preview import present
+from services.approval.quorum import DEFAULT_QUORUM
 from services.approval.record import Facts
 from services.runtime.redaction import redact
 
@@ -51,6 +52,10 @@ def facts_of(
         approval_type=judgement.approval_type,
         factor_ids=tuple(sorted({factor.id for factor in assessment.factors})),
         group=_group(actions, context, judgement),
+        quorum=judgement.verdict.quorum or DEFAULT_QUORUM,
+        use_within_ms=judgement.verdict.use_within_ms,
+        policy_rule=judgement.verdict.rule,
+        policy_etag=judgement.verdict.etag,
         memorable=not ask_always and _is_memorable(judgement.assessment),
     )
 

@@ -12,7 +12,7 @@ from harness.approval.v1 import approval_pb2, risk_pb2
 from services.approval import convert, journal, lifecycle
 from services.approval.changes import ATTEMPTS, Changes, busy, not_found
 from services.approval.facts import facts_of, too_large
-from services.approval.judge import Judgement, judge
+from services.approval.judge import Asked, Judgement, judge
 from services.approval.lifecycle import Change, Outcome, Times
 from services.approval.messages import approval_message
 from services.approval.policies import Policies
@@ -81,7 +81,13 @@ class Gate:
             taken = []
             for item, name in zip(items, names, strict=True):
                 context = convert.context_of(item.context, name, self._rules)
-                judgement = judge(item.actions, context, policies[name], require_approval=item.require_approval)
+                judgement = judge(
+                    item.actions,
+                    context,
+                    policies[name],
+                    require_approval=item.require_approval,
+                    asked=Asked(item.context.project_id, item.requester, policies.now_ms),
+                )
                 taken.append(_take(item, judgement, name))
             return taken
 
@@ -134,7 +140,13 @@ class Gate:
         item, judgement = taken.item, taken.judgement
         verdict = judgement.verdict
         outcome = verdict.outcome if known is None else Outcome.AUTO
-        opening = lifecycle.open_with(outcome, judgement.assessment.level, self._times)
+        opening = lifecycle.open_with(
+            outcome,
+            judgement.assessment.level,
+            self._times,
+            decide_within_ms=verdict.decide_within_ms,
+            use_within_ms=verdict.use_within_ms,
+        )
         decision = None
         if known is not None:
             decision = Decision(True, known.voters[-1], f"remembered from {known.approval_id}", 0)

@@ -22,8 +22,19 @@ from services.runtime.errors import InvalidArgument
 # Which type a list of actions is filed under when it has several: the one that reaches furthest.
 _FURTHEST = ("git_push", "workflow_creation", "api_call", "code_execution", "file_write")
 
-
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks, in which project, and when (milliseconds of the Redis clock): what only policies look at."""
+
+    project: str = ""
+    requester: str = ""
+    now_ms: int = 0
+
+
+NOBODY = Asked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,7 @@ class Judgement:
     approval_type: str
     verdict: Verdict
     digest: str
+    question: Question
 
     def put_assessment(self, message: risk_pb2.Assessment) -> None:
         """Writes the assessment into an empty message of the contract."""
@@ -41,35 +53,56 @@ class Judgement:
 
 
 def judge(
-    actions: Sequence[action_pb2.Action], context: risk.Context, policy: Policy, *, require_approval: bool
+    actions: Sequence[action_pb2.Action],
+    context: risk.Context,
+    policy: Policy,
+    *,
+    require_approval: bool,
+    asked: Asked = NOBODY,
 ) -> Judgement:
     """Judge actions that would run together, in their order. Never raises: what cannot be read is UNKNOWN."""
+    parsed: list[risk.Action] = []
+
+    def conclude(digest: str, assessment: risk.Assessment, types: frozenset[str], unread: tuple[str, ...]) -> Judgement:
+        question = Question(
+            level=assessment.level,
+            types=types,
+            unread=unread,
+            require_approval=require_approval,
+            score=assessment.score,
+            factors=assessment.factors,
+            actions=parsed,
+            where=context,
+            project=asked.project,
+            requester=asked.requester,
+            now_ms=asked.now_ms,
+        )
+        approval_type = next((name for name in _FURTHEST if name in types), "")
+        return Judgement(assessment, approval_type, evaluate(policy, question), digest, question)
+
     try:
         digest = digest_of(actions)
     except InvalidArgument as error:
-        return _unreadable("", str(error), policy, require_approval)
+        return conclude("", _unreadable(str(error)), frozenset(), ())
     try:
-        parsed = [convert.action_of(action, context) for action in actions]
+        parsed += [convert.action_of(action, context) for action in actions]
         assessment = risk.assess(parsed[0], context) if len(parsed) == 1 else risk.assess_all(parsed, context)
         types = frozenset[str]().union(*(types_of(action, context.approval_type) for action in parsed))
+        unread = unread_in(parsed)
     except Exception as error:
         # A defect in a detector must neither pass the actions nor stop the others of the batch: a person looks at them.
         # Where it happened is logged, and not what was said, which may quote the actions.
         where = "".join(traceback.format_tb(error.__traceback__))
         log.error("assessment_failed", digest=digest, error=type(error).__name__, where=where)
-        return _unreadable(digest, "the assessment failed; the log says how", policy, require_approval)
-    question = Question(assessment.level, types, unread_in(parsed), require_approval)
-    approval_type = next((name for name in _FURTHEST if name in types), "")
-    return Judgement(assessment, approval_type, evaluate(policy, question), digest)
+        return conclude(digest, _unreadable("the assessment failed; the log says how"), frozenset(), ())
+    return conclude(digest, assessment, types, unread)
 
 
-def _unreadable(digest: str, why: str, policy: Policy, require_approval: bool) -> Judgement:
+def _unreadable(why: str) -> risk.Assessment:
     factor = risk.Factor(
         id="unreadable.action",
         category="unreadable",
         message=risk.redact(f"The actions could not be read: {why}"),
         weight=0,
     )
-    assessment = risk.Assessment(risk.Level.UNKNOWN, 0, (factor,))
-    question = Question(assessment.level, require_approval=require_approval)
-    return Judgement(assessment, "", evaluate(policy, question), digest)
+    return risk.Assessment(risk.Level.UNKNOWN, 0, (factor,))

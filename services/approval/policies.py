@@ -1,47 +1,104 @@
-"""Which policy holds where: a saved one, or the shipped default."""
+"""Which policy holds where: a saved one, or the shipped default. Saving them, their versions, and trying drafts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from harness.approval.v1 import policy_pb2
-from services.approval import convert
+from services.approval import convert, trials
+from services.approval.history import History, Past
+from services.approval.journal import fact
 from services.approval.policy import DEFAULTS, Policy
-from services.approval.store.policies import PolicyChanged, PolicyStore, SavedPolicy
-from services.runtime.errors import Aborted
+from services.approval.policy.messages import PolicyError, decision_message, policy_of, saved_policy_of
+from services.approval.policy.shipped import MESSAGES
+from services.approval.risk.rules import RuleBook
+from services.approval.store.journal import Journal
+from services.approval.store.policies import PolicyChanged, PolicyStore, Saved, SavedPolicy, Stamp
+from services.runtime.context import Caller
+from services.runtime.errors import Aborted, InvalidArgument, NotFound
+
+# A message that is larger takes long to check and to keep; two hundred rules with examples take a third of it.
+_MAX_BYTES = 256 * 1024
+_BATCH = 25
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The policies that hold, by environment, and the time at which they do: milliseconds of the Redis clock."""
+
+    policies: Mapping[str, Policy]
+    now_ms: int
+
+    def __getitem__(self, environment: str) -> Policy:
+        return self.policies[environment]
 
 
 class Policies:
-    """The policies of all environments."""
+    """The policies of all environments. `rules` are those about commands, with which examples are assessed."""
 
-    def __init__(self, store: PolicyStore) -> None:
+    def __init__(self, store: PolicyStore, history: History, journal: Journal, rules: RuleBook | None = None) -> None:
         self._store = store
+        self._history = history
+        self._journal = journal
+        self._rules = rules
+        self._known: dict[str, tuple[Stamp, Policy]] = {}
 
-    async def of(self, environments: Iterable[str]) -> dict[str, Policy]:
-        """The policies that hold now, by environment."""
+    async def of(self, environments: Iterable[str]) -> InForce:
+        """The policies that hold now. A change holds everywhere from the next call on; its rules are compiled once."""
         wanted = sorted(set(environments))
-        return {
-            name: convert.policy_of(policy_pb2.Policy.FromString(saved.body)) if saved else DEFAULTS[name]
-            for name, saved in zip(wanted, await self._store.load(wanted), strict=True)
-        }
+        stamps, now_ms = await self._store.stamps(wanted)
+        return InForce(
+            {name: await self._policy(name, stamp) for name, stamp in zip(wanted, stamps, strict=True)}, now_ms
+        )
 
-    async def get(self, environment: str) -> policy_pb2.Policy:
-        """The policy of an environment, with its etag."""
-        (saved,) = await self._store.load([environment])
-        if saved is None:
-            message = convert.policy_message(environment, DEFAULTS[environment])
-            message.etag = _etag(0)
-            return message
-        return _message(saved)
+    async def _policy(self, environment: str, stamp: Stamp | None) -> Policy:
+        if stamp is None:
+            return DEFAULTS[environment]
+        known = self._known.get(environment)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        saved = await self._store.load(environment)
+        if saved is None:  # removed in between, as a restore does
+            return DEFAULTS[environment]
+        message = policy_pb2.Policy.FromString(saved.body)
+        policy = await asyncio.to_thread(saved_policy_of, message, _etag(saved.version))
+        self._known[environment] = (Stamp(saved.version, saved.updated_ms), policy)
+        return policy
 
-    async def replace(self, message: policy_pb2.Policy, by: str) -> policy_pb2.Policy:
-        """Save a policy. Raises Aborted (POLICY_CHANGED) if it has an etag that is not the current one."""
+    async def get(self, environment: str, version: int = 0) -> policy_pb2.Policy:
+        """The policy of an environment, or an earlier version. Raises NotFound (POLICY_VERSION_NOT_FOUND)."""
+        saved = await (self._store.load_version(environment, version) if version else self._store.load(environment))
+        if saved is not None:
+            return _message(saved)
+        if version:
+            raise NotFound(
+                "POLICY_VERSION_NOT_FOUND",
+                f"there is no version {version} of the policy of {environment}; list them with ListPolicyVersions",
+                environment=environment,
+                version=version,
+            )
+        message = policy_pb2.Policy()
+        message.CopyFrom(MESSAGES[environment])
+        message.etag = _etag(0)
+        return message
+
+    async def versions(self, environment: str, before: int, limit: int) -> list[Saved]:
+        """The saves before a version (0: all), newest first."""
+        return await self._store.versions(environment, before, limit)
+
+    async def replace(self, message: policy_pb2.Policy, by: Caller) -> policy_pb2.Policy:
+        """Save a policy, and write down who did.
+
+        Raises InvalidArgument (POLICY_INVALID), and Aborted (POLICY_CHANGED) if it has an etag that is not current.
+        """
         environment = convert.environment_name(message.environment, "")
-        body = convert.policy_message(environment, convert.policy_of(message)).SerializeToString(deterministic=True)
+        await self._checked(message)
         try:
-            return _message(await self._store.save(environment, body, by, _version(message.etag)))
+            saved = await self._store.save(environment, _body(message), by.subject, _version(message.etag))
         except PolicyChanged as changed:
             raise Aborted(
                 "POLICY_CHANGED",
@@ -49,6 +106,76 @@ class Policies:
                 environment=environment,
                 etag=_etag(changed.version),
             ) from None
+        changed_by = fact(
+            "POLICY_CHANGED",
+            subject_name=environment,
+            environment=f"ENVIRONMENT_{environment.upper()}",
+            policy_etag=_etag(saved.version),
+            actor=by.subject,
+            acting=by.actor,
+        )
+        await self._journal.append_for(environment, changed_by)
+        return _message(saved)
+
+    async def try_out(self, request: policy_pb2.TestPolicyRequest) -> policy_pb2.TestPolicyResponse:
+        """Try a draft on examples and on the newest requests. Raises InvalidArgument (POLICY_INVALID)."""
+        environment = convert.environment_name(request.policy.environment, "")
+        policy = await self._checked(request.policy)
+        response = policy_pb2.TestPolicyResponse()
+
+        def judge_examples() -> None:
+            for example in request.examples:
+                judged = trials.judge_example(policy, environment, example, self._rules)
+                answer = decision_message(judged.verdict)
+                judged.put_assessment(answer.assessment)
+                response.examples.append(answer)
+
+        await asyncio.to_thread(judge_examples)
+        batch: list[Past] = []
+        async for past in self._history.newest(environment, request.last_requests):
+            batch.append(past)
+            if len(batch) == _BATCH:
+                await asyncio.to_thread(self._compare, policy, environment, batch, response)
+                batch = []
+        await asyncio.to_thread(self._compare, policy, environment, batch, response)
+        return response
+
+    def _compare(
+        self, policy: Policy, environment: str, batch: list[Past], response: policy_pb2.TestPolicyResponse
+    ) -> None:
+        for past in batch:
+            then, now = trials.verdict_then(past), trials.verdict_now(policy, past, environment, self._rules)
+            response.requests_tested += 1
+            if then.outcome is not now.outcome:
+                changed = response.changed.add(
+                    approval_id=past.record.id,
+                    create_time=_timestamp(past.record.created_ms),
+                    then=decision_message(then),
+                    now=decision_message(now),
+                )
+                changed.then.assessment.CopyFrom(past.body.assessment)
+
+    async def _checked(self, message: policy_pb2.Policy) -> Policy:
+        """The policy of a message that is right in itself, with examples that come out as they say."""
+
+        def read() -> Policy:
+            policy = policy_of(message)
+            trials.check(policy, message, self._rules)
+            return policy
+
+        if message.ByteSize() > _MAX_BYTES:
+            raise _invalid([("", f"takes {message.ByteSize()} bytes; write at most {_MAX_BYTES}")])
+        try:
+            return await asyncio.to_thread(read)
+        except PolicyError as error:
+            raise _invalid(error.faults) from error
+
+
+def _invalid(faults: Iterable[tuple[str, str]]) -> InvalidArgument:
+    named = [(f"policy.{field}".rstrip("."), what) for field, what in faults]
+    return InvalidArgument(
+        "POLICY_INVALID", f"the policy cannot be used: {named[0][0]}: {named[0][1]}", violations=named
+    )
 
 
 def _etag(version: int) -> str:
@@ -63,11 +190,25 @@ def _version(etag: str) -> int | None:
     return int(digits) if digits.isascii() and digits.isdigit() else -1
 
 
+def _body(message: policy_pb2.Policy) -> bytes:
+    """What is stored of a policy: what its writer says, and not what the store knows."""
+    body = policy_pb2.Policy()
+    body.CopyFrom(message)
+    for name in ("etag", "version", "updated_by", "update_time"):
+        body.ClearField(name)
+    return body.SerializeToString(deterministic=True)
+
+
 def _message(saved: SavedPolicy) -> policy_pb2.Policy:
     message = policy_pb2.Policy.FromString(saved.body)
     message.etag = _etag(saved.version)
+    message.version = saved.version
     message.updated_by = saved.updated_by
-    update_time = Timestamp()
-    update_time.FromMilliseconds(saved.updated_ms)
-    message.update_time.CopyFrom(update_time)
+    message.update_time.CopyFrom(_timestamp(saved.updated_ms))
     return message
+
+
+def _timestamp(ms: int) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromMilliseconds(ms)
+    return stamp

@@ -9,9 +9,10 @@ import grpc
 
 from harness.approval.v1 import risk_pb2, risk_pb2_grpc
 from services.approval import convert
-from services.approval.judge import judge
+from services.approval.judge import Asked, judge
 from services.approval.policies import Policies
 from services.approval.risk.rules import RuleBook
+from services.runtime.context import current_caller
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -34,6 +35,7 @@ class RiskServicer(risk_pb2_grpc.RiskServiceServicer):
         assessed_in = [convert.environment_name(item.context.environment, self._environment) for item in request.items]
         decided_in = [convert.environment_name(request.policy_environment, name) for name in assessed_in]
         policies = await self._policies.of(decided_in)
+        requester = current_caller().subject
 
         def judge_all() -> risk_pb2.AssessActionsResponse:
             response = risk_pb2.AssessActionsResponse()
@@ -46,6 +48,7 @@ class RiskServicer(risk_pb2_grpc.RiskServiceServicer):
                     else elsewhere,
                     policies[policy],
                     require_approval=item.require_approval,
+                    asked=Asked(item.context.project_id, requester, policies.now_ms),
                 )
                 answer = response.items.add(
                     outcome=risk_pb2.PolicyOutcome.ValueType(int(judged.verdict.outcome)),

@@ -35,6 +35,8 @@ in hex; `M` is an approval id without its prefix and shard: time-ordered, so tha
 | approval:{events}:sequence           | string | the last sequence given             | publish        | never         |
 | approval:{events}:published          | hash   | shard -> last journal id published  | publish        | never         |
 | approval:{policy}:<environment>      | hash   | body, version, updated_by, _ms      | save_policy    | never         |
+| approval:{policy}:<env>:versions     | stream | saves, id <version>-0, fields by, ms | save_policy   | trim, length  |
+| approval:{policy}:<env>:bodies       | hash   | version -> body                     | save_policy    | with versions |
 
 `<r>`, `<p>` and `<x>` are hex SHA-256: a subject can be anything, a key should not. What ends at a
 time of its own has a TTL; everything else goes by a rule (`HARNESS_APPROVAL_RETENTION_DAYS`,
@@ -198,3 +200,13 @@ def journal(shard: int) -> str:
 def policy(environment: str) -> str:
     """The saved policy of an environment."""
     return f"approval:{{policy}}:{environment}"
+
+
+def policy_versions(environment: str) -> str:
+    """Who saved which version of an environment's policy, and when."""
+    return f"approval:{{policy}}:{environment}:versions"
+
+
+def policy_bodies(environment: str) -> str:
+    """What the versions of an environment's policy said."""
+    return f"approval:{{policy}}:{environment}:bodies"

@@ -1,7 +1,7 @@
--- Replace the policy of an environment, if it is still the version the writer saw.
+-- Replace the policy of an environment, if it is still the version the writer saw, and keep it as a version.
 --
--- KEYS 1 policy
--- ARGV 1 version seen (empty: any), 2 body, 3 who
+-- KEYS 1 policy, 2 versions, 3 bodies
+-- ARGV 1 version seen (empty: any), 2 body, 3 who, 4 how many versions are kept
 -- Returns {1, new version, now_ms}, or {0, version} if it has changed since.
 local version = redis.call('HGET', KEYS[1], 'version') or '0'
 if ARGV[1] ~= '' and ARGV[1] ~= version then
@@ -9,5 +9,9 @@ if ARGV[1] ~= '' and ARGV[1] ~= version then
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('HSET', KEYS[1], 'version', version + 1, 'body', ARGV[2], 'updated_by', ARGV[3], 'updated_ms', now)
-return {1, version + 1, now}
+local saved = version + 1
+redis.call('HSET', KEYS[1], 'version', saved, 'body', ARGV[2], 'updated_by', ARGV[3], 'updated_ms', now)
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[4], saved .. '-0', 'by', ARGV[3], 'ms', now)
+redis.call('HSET', KEYS[3], saved, ARGV[2])
+redis.call('HDEL', KEYS[3], saved - ARGV[4])
+return {1, saved, now}

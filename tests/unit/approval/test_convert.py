@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
-from harness.approval.v1 import approval_pb2, policy_pb2, risk_pb2
+from harness.approval.v1 import approval_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from services.approval import convert, risk
 from services.approval.lifecycle import Outcome
-from services.approval.policy import ALL_TYPES, DEFAULTS
+from services.approval.policy import ALL_TYPES
 from services.approval.record import State
 
 CONTEXT = risk.Context(environment="staging", agent="coder", approval_type="file_write")
@@ -122,10 +122,3 @@ def test_the_content_of_files_is_kept_where_it_is_little() -> None:
         ("1", True, 5),
         ("2", False, 5),
     ]
-
-
-@pytest.mark.parametrize("environment", DEFAULTS)
-def test_policies_there_and_back(environment: str) -> None:
-    message = convert.policy_message(environment, DEFAULTS[environment])
-    assert convert.policy_of(message) == DEFAULTS[environment]
-    assert policy_pb2.Policy.FromString(message.SerializeToString()) == message

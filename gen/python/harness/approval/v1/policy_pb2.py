@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from harness.approval.v1 import approval_pb2 as harness_dot_approval_dot_v1_dot_approval__pb2
 from harness.approval.v1 import risk_pb2 as harness_dot_approval_dot_v1_dot_risk__pb2
 from harness.common.v1 import access_pb2 as harness_dot_common_dot_v1_dot_access__pb2
 from harness.common.v1 import action_pb2 as harness_dot_common_dot_v1_dot_action__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n harness/approval/v1/policy.proto\x12\x13harness.approval.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eharness/approval/v1/risk.proto\x1a\x1eharness/common/v1/access.proto\x1a\x1eharness/common/v1/action.proto\"\xb2\x03\n\x06Policy\x12L\n\x0b\x65nvironment\x18\x01 \x01(\x0e\x32\x1e.harness.common.v1.EnvironmentB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x0b\x65nvironment\x12\x18\n\x07\x65nabled\x18\x02 \x01(\x08R\x07\x65nabled\x12R\n\x0emax_risk_level\x18\x03 \x01(\x0e\x32\x1e.harness.approval.v1.RiskLevelB\x0c\xbaH\t\x82\x01\x06\x18\x01\x18\x02\x18\x03R\x0cmaxRiskLevel\x12Y\n\rallowed_types\x18\x04 \x03(\x0e\x32\x1f.harness.common.v1.ApprovalTypeB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x0c\x61llowedTypes\x12!\n\x0crequire_scan\x18\x05 \x01(\x08R\x0brequireScan\x12\x12\n\x04\x65tag\x18\x06 \x01(\tR\x04\x65tag\x12\x1d\n\nupdated_by\x18\x07 \x01(\tR\tupdatedBy\x12;\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\"`\n\x10GetPolicyRequest\x12L\n\x0b\x65nvironment\x18\x01 \x01(\x0e\x32\x1e.harness.common.v1.EnvironmentB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x0b\x65nvironment\"H\n\x11GetPolicyResponse\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32\x1b.harness.approval.v1.PolicyR\x06policy\"R\n\x13UpdatePolicyRequest\x12;\n\x06policy\x18\x01 \x01(\x0b\x32\x1b.harness.approval.v1.PolicyB\x06\xbaH\x03\xc8\x01\x01R\x06policy\"K\n\x14UpdatePolicyResponse\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32\x1b.harness.approval.v1.PolicyR\x06policy2\xba\x02\n\rPolicyService\x12\x88\x01\n\tGetPolicy\x12%.harness.approval.v1.GetPolicyRequest\x1a&.harness.approval.v1.GetPolicyResponse\",\x8a\xc9\x18\x06\n\x04\x01\x02\x03\x05\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/policies/{environment}\x12\x9d\x01\n\x0cUpdatePolicy\x12(.harness.approval.v1.UpdatePolicyRequest\x1a).harness.approval.v1.UpdatePolicyResponse\"8\x8a\xc9\x18\x03\n\x01\x03\x82\xd3\xe4\x93\x02+\x1a!/v1/policies/{policy.environment}:\x06policyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n harness/approval/v1/policy.proto\x12\x13harness.approval.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"harness/approval/v1/approval.proto\x1a\x1eharness/approval/v1/risk.proto\x1a\x1eharness/common/v1/access.proto\x1a\x1eharness/common/v1/action.proto\"\xbd\x05\n\x06Policy\x12L\n\x0b\x65nvironment\x18\x01 \x01(\x0e\x32\x1e.harness.common.v1.EnvironmentB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x0b\x65nvironment\x12\x18\n\x07\x65nabled\x18\x02 \x01(\x08R\x07\x65nabled\x12R\n\x0emax_risk_level\x18\x03 \x01(\x0e\x32\x1e.harness.approval.v1.RiskLevelB\x0c\xbaH\t\x82\x01\x06\x18\x01\x18\x02\x18\x03R\x0cmaxRiskLevel\x12Y\n\rallowed_types\x18\x04 \x03(\x0e\x32\x1f.harness.common.v1.ApprovalTypeB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x0c\x61llowedTypes\x12!\n\x0crequire_scan\x18\x05 \x01(\x08R\x0brequireScan\x12\x12\n\x04\x65tag\x18\x06 \x01(\tR\x04\x65tag\x12\x1d\n\nupdated_by\x18\x07 \x01(\tR\tupdatedBy\x12;\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12@\n\x05rules\x18\t \x03(\x0b\x32\x1f.harness.approval.v1.PolicyRuleB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x05rules\x12\x45\n\x07\x66reezes\x18\n \x03(\x0b\x32!.harness.approval.v1.ChangeWindowB\x08\xbaH\x05\x92\x01\x02\x10\x32R\x07\x66reezes\x12\x18\n\x07version\x18\x0b \x01(\x03R\x07version\x12$\n\ttime_zone\x18\x0c \x01(\tB\x07\xbaH\x04r\x02(@R\x08timeZone\x12@\n\x05\x63\x61ses\x18\r \x03(\x0b\x32\x1f.harness.approval.v1.PolicyCaseB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x05\x63\x61ses\"\xbe\x04\n\nPolicyRule\x12\x32\n\x02id\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[a-z0-9][a-z0-9._-]{0,63}$R\x02id\x12H\n\x07outcome\x18\x02 \x01(\x0e\x32\".harness.approval.v1.PolicyOutcomeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07outcome\x12\x1e\n\x04when\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x04when\x12,\n\x0b\x65xplanation\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03R\x0b\x65xplanation\x12;\n\x06quorum\x18\x05 \x03(\x0b\x32\x19.harness.approval.v1.SeatB\x08\xbaH\x05\x92\x01\x02\x10\x10R\x06quorum\x12O\n\rdecide_within\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x05\x08\x80\x9a\x9e\x01*\x00R\x0c\x64\x65\x63ideWithin\x12I\n\nuse_within\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x05\x08\x80\x9a\x9e\x01*\x00R\tuseWithin\x12\x42\n\x05match\x18\x08 \x03(\x0b\x32\".harness.approval.v1.PolicyExampleB\x08\xbaH\x05\x92\x01\x02\x10\nR\x05match\x12G\n\x08no_match\x18\t \x03(\x0b\x32\".harness.approval.v1.PolicyExampleB\x08\xbaH\x05\x92\x01\x02\x10\nR\x07noMatch\"\x86\x07\n\x0c\x43hangeWindow\x12\x32\n\x02id\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[a-z0-9][a-z0-9._-]{0,63}$R\x02id\x12H\n\x07outcome\x18\x02 \x01(\x0e\x32\".harness.approval.v1.PolicyOutcomeB\n\xbaH\x07\x82\x01\x04\x18\x02\x18\x03R\x07outcome\x12,\n\x0b\x65xplanation\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03R\x0b\x65xplanation\x12\x45\n\x04\x64\x61ys\x18\x04 \x03(\x0e\x32\x1e.harness.approval.v1.DayOfWeekB\x11\xbaH\x0e\x92\x01\x0b\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x04\x64\x61ys\x12\x37\n\x05start\x18\x05 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^([0-2][0-9]:[0-5][0-9])?$R\x05start\x12\x33\n\x03\x65nd\x18\x06 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^([0-2][0-9]:[0-5][0-9])?$R\x03\x65nd\x12$\n\ttime_zone\x18\x07 \x01(\tB\x07\xbaH\x04r\x02(@R\x08timeZone\x12\x39\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12 \n\x06unless\x18\n \x01(\tB\x08\xbaH\x05r\x03\x18\x80 R\x06unless:\xda\x02\xbaH\xd6\x02\x1a\xd3\x02\n\x1c\x63hange_window.weekly_or_once\x12Jset either days, start and end, or start_time and end_time (the later one)\x1a\xe6\x01size(this.days) > 0 ? size(this.start) > 0 && size(this.end) > 0 && !has(this.start_time) && !has(this.end_time) : this.start == \'\' && this.end == \'\' && has(this.start_time) && has(this.end_time) && this.start_time < this.end_time\"\xde\x03\n\rPolicyExample\x12\"\n\x07\x63ommand\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80 R\x07\x63ommand\x12=\n\x07\x61\x63tions\x18\x02 \x03(\x0b\x32\x19.harness.common.v1.ActionB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x07\x61\x63tions\x12\x1d\n\x05\x61gent\x18\x03 \x01(\tB\x07\xbaH\x04r\x02(@R\x05\x61gent\x12&\n\nproject_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02(@R\tprojectId\x12&\n\trequester\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02R\trequester\x12.\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12)\n\x10require_approval\x18\x07 \x01(\x08R\x0frequireApproval:\x9f\x01\xbaH\x9b\x01\x1a\x98\x01\n!policy_example.command_or_actions\x12=set exactly one of command (a shell command line) and actions\x1a\x34(size(this.command) > 0) != (size(this.actions) > 0)\"\x9c\x01\n\nPolicyCase\x12\x44\n\x07\x65xample\x18\x01 \x01(\x0b\x32\".harness.approval.v1.PolicyExampleB\x06\xbaH\x03\xc8\x01\x01R\x07\x65xample\x12H\n\x07outcome\x18\x02 \x01(\x0e\x32\".harness.approval.v1.PolicyOutcomeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07outcome\"\x83\x01\n\x10GetPolicyRequest\x12L\n\x0b\x65nvironment\x18\x01 \x01(\x0e\x32\x1e.harness.common.v1.EnvironmentB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x0b\x65nvironment\x12!\n\x07version\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x07version\"H\n\x11GetPolicyResponse\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32\x1b.harness.approval.v1.PolicyR\x06policy\"R\n\x13UpdatePolicyRequest\x12;\n\x06policy\x18\x01 \x01(\x0b\x32\x1b.harness.approval.v1.PolicyB\x06\xbaH\x03\xc8\x01\x01R\x06policy\"K\n\x14UpdatePolicyResponse\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32\x1b.harness.approval.v1.PolicyR\x06policy\"\xb7\x01\n\x19ListPolicyVersionsRequest\x12L\n\x0b\x65nvironment\x18\x01 \x01(\x0e\x32\x1e.harness.common.v1.EnvironmentB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x0b\x65nvironment\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12&\n\npage_token\x18\x03 \x01(\tB\x07\xbaH\x04r\x02(@R\tpageToken\"\x84\x01\n\x1aListPolicyVersionsResponse\x12>\n\x08versions\x18\x01 \x03(\x0b\x32\".harness.approval.v1.PolicyVersionR\x08versions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x01\n\rPolicyVersion\x12\x18\n\x07version\x18\x01 \x01(\x03R\x07version\x12\x1d\n\nupdated_by\x18\x02 \x01(\tR\tupdatedBy\x12;\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\"\xcb\x01\n\x11TestPolicyRequest\x12;\n\x06policy\x18\x01 \x01(\x0b\x32\x1b.harness.approval.v1.PolicyB\x06\xbaH\x03\xc8\x01\x01R\x06policy\x12H\n\x08\x65xamples\x18\x02 \x03(\x0b\x32\".harness.approval.v1.PolicyExampleB\x08\xbaH\x05\x92\x01\x02\x10\x64R\x08\x65xamples\x12/\n\rlast_requests\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x0clastRequests\"\xbf\x01\n\x12TestPolicyResponse\x12?\n\x08\x65xamples\x18\x01 \x03(\x0b\x32#.harness.approval.v1.PolicyDecisionR\x08\x65xamples\x12?\n\x07\x63hanged\x18\x02 \x03(\x0b\x32%.harness.approval.v1.PolicyDifferenceR\x07\x63hanged\x12\'\n\x0frequests_tested\x18\x03 \x01(\x05R\x0erequestsTested\"\xe8\x02\n\x0ePolicyDecision\x12<\n\x07outcome\x18\x01 \x01(\x0e\x32\".harness.approval.v1.PolicyOutcomeR\x07outcome\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n\x04rule\x18\x03 \x01(\tR\x04rule\x12\x31\n\x06quorum\x18\x04 \x03(\x0b\x32\x19.harness.approval.v1.SeatR\x06quorum\x12>\n\rdecide_within\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0c\x64\x65\x63ideWithin\x12\x38\n\nuse_within\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\tuseWithin\x12?\n\nassessment\x18\x07 \x01(\x0b\x32\x1f.harness.approval.v1.AssessmentR\nassessment\"\xe0\x01\n\x10PolicyDifference\x12\x1f\n\x0b\x61pproval_id\x18\x01 \x01(\tR\napprovalId\x12;\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x37\n\x04then\x18\x03 \x01(\x0b\x32#.harness.approval.v1.PolicyDecisionR\x04then\x12\x35\n\x03now\x18\x04 \x01(\x0b\x32#.harness.approval.v1.PolicyDecisionR\x03now*\xd8\x01\n\tDayOfWeek\x12\x1b\n\x17\x44\x41Y_OF_WEEK_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44\x41Y_OF_WEEK_MONDAY\x10\x01\x12\x17\n\x13\x44\x41Y_OF_WEEK_TUESDAY\x10\x02\x12\x19\n\x15\x44\x41Y_OF_WEEK_WEDNESDAY\x10\x03\x12\x18\n\x14\x44\x41Y_OF_WEEK_THURSDAY\x10\x04\x12\x16\n\x12\x44\x41Y_OF_WEEK_FRIDAY\x10\x05\x12\x18\n\x14\x44\x41Y_OF_WEEK_SATURDAY\x10\x06\x12\x16\n\x12\x44\x41Y_OF_WEEK_SUNDAY\x10\x07\x32\x84\x05\n\rPolicyService\x12\x88\x01\n\tGetPolicy\x12%.harness.approval.v1.GetPolicyRequest\x1a&.harness.approval.v1.GetPolicyResponse\",\x8a\xc9\x18\x06\n\x04\x01\x02\x03\x05\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/policies/{environment}\x12\x9d\x01\n\x0cUpdatePolicy\x12(.harness.approval.v1.UpdatePolicyRequest\x1a).harness.approval.v1.UpdatePolicyResponse\"8\x8a\xc9\x18\x03\n\x01\x03\x82\xd3\xe4\x93\x02+\x1a!/v1/policies/{policy.environment}:\x06policy\x12\xac\x01\n\x12ListPolicyVersions\x12..harness.approval.v1.ListPolicyVersionsRequest\x1a/.harness.approval.v1.ListPolicyVersionsResponse\"5\x8a\xc9\x18\x06\n\x04\x01\x02\x03\x05\x82\xd3\xe4\x93\x02%\x12#/v1/policies/{environment}/versions\x12\x98\x01\n\nTestPolicy\x12&.harness.approval.v1.TestPolicyRequest\x1a\'.harness.approval.v1.TestPolicyResponse\"9\x8a\xc9\x18\x04\n\x02\x02\x03\x82\xd3\xe4\x93\x02+\"&/v1/policies/{policy.environment}:test:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,24 +45,126 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POLICY'].fields_by_name['max_risk_level']._serialized_options = b'\272H\t\202\001\006\030\001\030\002\030\003'
   _globals['_POLICY'].fields_by_name['allowed_types']._loaded_options = None
   _globals['_POLICY'].fields_by_name['allowed_types']._serialized_options = b'\272H\020\222\001\r\020\020\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_POLICY'].fields_by_name['rules']._loaded_options = None
+  _globals['_POLICY'].fields_by_name['rules']._serialized_options = b'\272H\006\222\001\003\020\310\001'
+  _globals['_POLICY'].fields_by_name['freezes']._loaded_options = None
+  _globals['_POLICY'].fields_by_name['freezes']._serialized_options = b'\272H\005\222\001\002\0202'
+  _globals['_POLICY'].fields_by_name['time_zone']._loaded_options = None
+  _globals['_POLICY'].fields_by_name['time_zone']._serialized_options = b'\272H\004r\002(@'
+  _globals['_POLICY'].fields_by_name['cases']._loaded_options = None
+  _globals['_POLICY'].fields_by_name['cases']._serialized_options = b'\272H\006\222\001\003\020\310\001'
+  _globals['_POLICYRULE'].fields_by_name['id']._loaded_options = None
+  _globals['_POLICYRULE'].fields_by_name['id']._serialized_options = b'\272H\037r\0352\033^[a-z0-9][a-z0-9._-]{0,63}$'
+  _globals['_POLICYRULE'].fields_by_name['outcome']._loaded_options = None
+  _globals['_POLICYRULE'].fields_by_name['outcome']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_POLICYRULE'].fields_by_name['when']._loaded_options = None
+  _globals['_POLICYRULE'].fields_by_name['when']._serialized_options = b'\272H\007r\005\020\001\030\200 '
+  _globals['_POLICYRULE'].fields_by_name['explanation']._loaded_options = None
+  _globals['_POLICYRULE'].fields_by_name['explanation']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
+  _globals['_POLICYRULE'].fields_by_name['quorum']._loaded_options = None
+  _globals['_POLICYRULE'].fields_by_name['quorum']._serialized_options = b'\272H\005\222\001\002\020\020'
+  _globals['_POLICYRULE'].fields_by_name['decide_within']._loaded_options = None
+  _globals['_POLICYRULE'].fields_by_name['decide_within']._serialized_options = b'\272H\014\252\001\t\"\005\010\200\232\236\001*\000'
+  _globals['_POLICYRULE'].fields_by_name['use_within']._loaded_options = None
+  _globals['_POLICYRULE'].fields_by_name['use_within']._serialized_options = b'\272H\014\252\001\t\"\005\010\200\232\236\001*\000'
+  _globals['_POLICYRULE'].fields_by_name['match']._loaded_options = None
+  _globals['_POLICYRULE'].fields_by_name['match']._serialized_options = b'\272H\005\222\001\002\020\n'
+  _globals['_POLICYRULE'].fields_by_name['no_match']._loaded_options = None
+  _globals['_POLICYRULE'].fields_by_name['no_match']._serialized_options = b'\272H\005\222\001\002\020\n'
+  _globals['_CHANGEWINDOW'].fields_by_name['id']._loaded_options = None
+  _globals['_CHANGEWINDOW'].fields_by_name['id']._serialized_options = b'\272H\037r\0352\033^[a-z0-9][a-z0-9._-]{0,63}$'
+  _globals['_CHANGEWINDOW'].fields_by_name['outcome']._loaded_options = None
+  _globals['_CHANGEWINDOW'].fields_by_name['outcome']._serialized_options = b'\272H\007\202\001\004\030\002\030\003'
+  _globals['_CHANGEWINDOW'].fields_by_name['explanation']._loaded_options = None
+  _globals['_CHANGEWINDOW'].fields_by_name['explanation']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
+  _globals['_CHANGEWINDOW'].fields_by_name['days']._loaded_options = None
+  _globals['_CHANGEWINDOW'].fields_by_name['days']._serialized_options = b'\272H\016\222\001\013\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_CHANGEWINDOW'].fields_by_name['start']._loaded_options = None
+  _globals['_CHANGEWINDOW'].fields_by_name['start']._serialized_options = b'\272H\036r\0342\032^([0-2][0-9]:[0-5][0-9])?$'
+  _globals['_CHANGEWINDOW'].fields_by_name['end']._loaded_options = None
+  _globals['_CHANGEWINDOW'].fields_by_name['end']._serialized_options = b'\272H\036r\0342\032^([0-2][0-9]:[0-5][0-9])?$'
+  _globals['_CHANGEWINDOW'].fields_by_name['time_zone']._loaded_options = None
+  _globals['_CHANGEWINDOW'].fields_by_name['time_zone']._serialized_options = b'\272H\004r\002(@'
+  _globals['_CHANGEWINDOW'].fields_by_name['unless']._loaded_options = None
+  _globals['_CHANGEWINDOW'].fields_by_name['unless']._serialized_options = b'\272H\005r\003\030\200 '
+  _globals['_CHANGEWINDOW']._loaded_options = None
+  _globals['_CHANGEWINDOW']._serialized_options = b'\272H\326\002\032\323\002\n\034change_window.weekly_or_once\022Jset either days, start and end, or start_time and end_time (the later one)\032\346\001size(this.days) > 0 ? size(this.start) > 0 && size(this.end) > 0 && !has(this.start_time) && !has(this.end_time) : this.start == \'\' && this.end == \'\' && has(this.start_time) && has(this.end_time) && this.start_time < this.end_time'
+  _globals['_POLICYEXAMPLE'].fields_by_name['command']._loaded_options = None
+  _globals['_POLICYEXAMPLE'].fields_by_name['command']._serialized_options = b'\272H\005r\003(\200 '
+  _globals['_POLICYEXAMPLE'].fields_by_name['actions']._loaded_options = None
+  _globals['_POLICYEXAMPLE'].fields_by_name['actions']._serialized_options = b'\272H\005\222\001\002\020\010'
+  _globals['_POLICYEXAMPLE'].fields_by_name['agent']._loaded_options = None
+  _globals['_POLICYEXAMPLE'].fields_by_name['agent']._serialized_options = b'\272H\004r\002(@'
+  _globals['_POLICYEXAMPLE'].fields_by_name['project_id']._loaded_options = None
+  _globals['_POLICYEXAMPLE'].fields_by_name['project_id']._serialized_options = b'\272H\004r\002(@'
+  _globals['_POLICYEXAMPLE'].fields_by_name['requester']._loaded_options = None
+  _globals['_POLICYEXAMPLE'].fields_by_name['requester']._serialized_options = b'\272H\005r\003(\200\002'
+  _globals['_POLICYEXAMPLE']._loaded_options = None
+  _globals['_POLICYEXAMPLE']._serialized_options = b'\272H\233\001\032\230\001\n!policy_example.command_or_actions\022=set exactly one of command (a shell command line) and actions\0324(size(this.command) > 0) != (size(this.actions) > 0)'
+  _globals['_POLICYCASE'].fields_by_name['example']._loaded_options = None
+  _globals['_POLICYCASE'].fields_by_name['example']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_POLICYCASE'].fields_by_name['outcome']._loaded_options = None
+  _globals['_POLICYCASE'].fields_by_name['outcome']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_GETPOLICYREQUEST'].fields_by_name['environment']._loaded_options = None
   _globals['_GETPOLICYREQUEST'].fields_by_name['environment']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_GETPOLICYREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_GETPOLICYREQUEST'].fields_by_name['version']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_UPDATEPOLICYREQUEST'].fields_by_name['policy']._loaded_options = None
   _globals['_UPDATEPOLICYREQUEST'].fields_by_name['policy']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_LISTPOLICYVERSIONSREQUEST'].fields_by_name['environment']._loaded_options = None
+  _globals['_LISTPOLICYVERSIONSREQUEST'].fields_by_name['environment']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_LISTPOLICYVERSIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTPOLICYVERSIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTPOLICYVERSIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTPOLICYVERSIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\004r\002(@'
+  _globals['_TESTPOLICYREQUEST'].fields_by_name['policy']._loaded_options = None
+  _globals['_TESTPOLICYREQUEST'].fields_by_name['policy']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_TESTPOLICYREQUEST'].fields_by_name['examples']._loaded_options = None
+  _globals['_TESTPOLICYREQUEST'].fields_by_name['examples']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_TESTPOLICYREQUEST'].fields_by_name['last_requests']._loaded_options = None
+  _globals['_TESTPOLICYREQUEST'].fields_by_name['last_requests']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._loaded_options = None
   _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._serialized_options = b'\212\311\030\006\n\004\001\002\003\005\202\323\344\223\002\034\022\032/v1/policies/{environment}'
   _globals['_POLICYSERVICE'].methods_by_name['UpdatePolicy']._loaded_options = None
   _globals['_POLICYSERVICE'].methods_by_name['UpdatePolicy']._serialized_options = b'\212\311\030\003\n\001\003\202\323\344\223\002+\032!/v1/policies/{policy.environment}:\006policy'
-  _globals['_POLICY']._serialized_start=246
-  _globals['_POLICY']._serialized_end=680
-  _globals['_GETPOLICYREQUEST']._serialized_start=682
-  _globals['_GETPOLICYREQUEST']._serialized_end=778
-  _globals['_GETPOLICYRESPONSE']._serialized_start=780
-  _globals['_GETPOLICYRESPONSE']._serialized_end=852
-  _globals['_UPDATEPOLICYREQUEST']._serialized_start=854
-  _globals['_UPDATEPOLICYREQUEST']._serialized_end=936
-  _globals['_UPDATEPOLICYRESPONSE']._serialized_start=938
-  _globals['_UPDATEPOLICYRESPONSE']._serialized_end=1013
-  _globals['_POLICYSERVICE']._serialized_start=1016
-  _globals['_POLICYSERVICE']._serialized_end=1330
+  _globals['_POLICYSERVICE'].methods_by_name['ListPolicyVersions']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['ListPolicyVersions']._serialized_options = b'\212\311\030\006\n\004\001\002\003\005\202\323\344\223\002%\022#/v1/policies/{environment}/versions'
+  _globals['_POLICYSERVICE'].methods_by_name['TestPolicy']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['TestPolicy']._serialized_options = b'\212\311\030\004\n\002\002\003\202\323\344\223\002+\"&/v1/policies/{policy.environment}:test:\001*'
+  _globals['_DAYOFWEEK']._serialized_start=4956
+  _globals['_DAYOFWEEK']._serialized_end=5172
+  _globals['_POLICY']._serialized_start=314
+  _globals['_POLICY']._serialized_end=1015
+  _globals['_POLICYRULE']._serialized_start=1018
+  _globals['_POLICYRULE']._serialized_end=1592
+  _globals['_CHANGEWINDOW']._serialized_start=1595
+  _globals['_CHANGEWINDOW']._serialized_end=2497
+  _globals['_POLICYEXAMPLE']._serialized_start=2500
+  _globals['_POLICYEXAMPLE']._serialized_end=2978
+  _globals['_POLICYCASE']._serialized_start=2981
+  _globals['_POLICYCASE']._serialized_end=3137
+  _globals['_GETPOLICYREQUEST']._serialized_start=3140
+  _globals['_GETPOLICYREQUEST']._serialized_end=3271
+  _globals['_GETPOLICYRESPONSE']._serialized_start=3273
+  _globals['_GETPOLICYRESPONSE']._serialized_end=3345
+  _globals['_UPDATEPOLICYREQUEST']._serialized_start=3347
+  _globals['_UPDATEPOLICYREQUEST']._serialized_end=3429
+  _globals['_UPDATEPOLICYRESPONSE']._serialized_start=3431
+  _globals['_UPDATEPOLICYRESPONSE']._serialized_end=3506
+  _globals['_LISTPOLICYVERSIONSREQUEST']._serialized_start=3509
+  _globals['_LISTPOLICYVERSIONSREQUEST']._serialized_end=3692
+  _globals['_LISTPOLICYVERSIONSRESPONSE']._serialized_start=3695
+  _globals['_LISTPOLICYVERSIONSRESPONSE']._serialized_end=3827
+  _globals['_POLICYVERSION']._serialized_start=3830
+  _globals['_POLICYVERSION']._serialized_end=3963
+  _globals['_TESTPOLICYREQUEST']._serialized_start=3966
+  _globals['_TESTPOLICYREQUEST']._serialized_end=4169
+  _globals['_TESTPOLICYRESPONSE']._serialized_start=4172
+  _globals['_TESTPOLICYRESPONSE']._serialized_end=4363
+  _globals['_POLICYDECISION']._serialized_start=4366
+  _globals['_POLICYDECISION']._serialized_end=4726
+  _globals['_POLICYDIFFERENCE']._serialized_start=4729
+  _globals['_POLICYDIFFERENCE']._serialized_end=4953
+  _globals['_POLICYSERVICE']._serialized_start=5175
+  _globals['_POLICYSERVICE']._serialized_end=5819
 # @@protoc_insertion_point(module_scope)

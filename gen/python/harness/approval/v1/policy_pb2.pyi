@@ -5,9 +5,12 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from harness.approval.v1 import approval_pb2 as _approval_pb2
 from harness.approval.v1 import risk_pb2 as _risk_pb2
 from harness.common.v1 import action_pb2 as _action_pb2
 import builtins as _builtins
@@ -21,9 +24,39 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _DayOfWeek:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DayOfWeekEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DayOfWeek.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DAY_OF_WEEK_UNSPECIFIED: _DayOfWeek.ValueType  # 0
+    DAY_OF_WEEK_MONDAY: _DayOfWeek.ValueType  # 1
+    DAY_OF_WEEK_TUESDAY: _DayOfWeek.ValueType  # 2
+    DAY_OF_WEEK_WEDNESDAY: _DayOfWeek.ValueType  # 3
+    DAY_OF_WEEK_THURSDAY: _DayOfWeek.ValueType  # 4
+    DAY_OF_WEEK_FRIDAY: _DayOfWeek.ValueType  # 5
+    DAY_OF_WEEK_SATURDAY: _DayOfWeek.ValueType  # 6
+    DAY_OF_WEEK_SUNDAY: _DayOfWeek.ValueType  # 7
+
+class DayOfWeek(_DayOfWeek, metaclass=_DayOfWeekEnumTypeWrapper): ...
+
+DAY_OF_WEEK_UNSPECIFIED: DayOfWeek.ValueType  # 0
+DAY_OF_WEEK_MONDAY: DayOfWeek.ValueType  # 1
+DAY_OF_WEEK_TUESDAY: DayOfWeek.ValueType  # 2
+DAY_OF_WEEK_WEDNESDAY: DayOfWeek.ValueType  # 3
+DAY_OF_WEEK_THURSDAY: DayOfWeek.ValueType  # 4
+DAY_OF_WEEK_FRIDAY: DayOfWeek.ValueType  # 5
+DAY_OF_WEEK_SATURDAY: DayOfWeek.ValueType  # 6
+DAY_OF_WEEK_SUNDAY: DayOfWeek.ValueType  # 7
+Global___DayOfWeek: _TypeAlias = DayOfWeek  # noqa: Y015
+
 @_typing.final
 class Policy(_message.Message):
-    """When actions are approved automatically. All conditions must hold; anything else asks a human."""
+    """What passes, what asks, what is denied. The strictest that matches wins: freezes and rules that deny, then those that
+    ask a human, then those that let pass; nothing matched asks a human. CRITICAL, UNKNOWN and what was required explicitly
+    never pass. Fields 2 to 5 are the simple way: what meets all of them passes, unless a rule or a freeze is stricter.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -35,9 +68,14 @@ class Policy(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     UPDATED_BY_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    FREEZES_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    CASES_FIELD_NUMBER: _builtins.int
     environment: _action_pb2.Environment.ValueType
     enabled: _builtins.bool
-    """False: everything asks a human."""
+    """False: nothing passes without a human, whatever the rules say."""
     max_risk_level: _risk_pb2.RiskLevel.ValueType
     """The highest level that passes; LOW, MEDIUM or HIGH. CRITICAL and UNKNOWN never pass."""
     require_scan: _builtins.bool
@@ -47,12 +85,28 @@ class Policy(_message.Message):
     etag: _builtins.str
     updated_by: _builtins.str
     """Empty for a shipped default."""
+    version: _builtins.int
+    """Grows with each save; 0 for a shipped default. Set by the service."""
+    time_zone: _builtins.str
+    """The IANA name of the zone of `time` in rules, and of freezes that name none; empty means UTC."""
     @_builtins.property
     def allowed_types(self) -> _containers.RepeatedScalarFieldContainer[_action_pb2.ApprovalType.ValueType]:
         """Types that may pass; a type that is not listed asks a human. Actions without a type (reading, listing) need none."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyRule]:
+        """Rules; their order decides nothing but which explanation comes first."""
+
+    @_builtins.property
+    def freezes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChangeWindow]:
+        """Times in which nothing passes."""
+
+    @_builtins.property
+    def cases(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyCase]:
+        """What the policy as a whole must decide; checked when it is saved."""
+
     def __init__(
         self,
         *,
@@ -64,29 +118,233 @@ class Policy(_message.Message):
         etag: _builtins.str = ...,
         updated_by: _builtins.str = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        rules: _abc.Iterable[Global___PolicyRule] | None = ...,
+        freezes: _abc.Iterable[Global___ChangeWindow] | None = ...,
+        version: _builtins.int = ...,
+        time_zone: _builtins.str = ...,
+        cases: _abc.Iterable[Global___PolicyCase] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_types", b"allowed_types", "enabled", b"enabled", "environment", b"environment", "etag", b"etag", "max_risk_level", b"max_risk_level", "require_scan", b"require_scan", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_types", b"allowed_types", "cases", b"cases", "enabled", b"enabled", "environment", b"environment", "etag", b"etag", "freezes", b"freezes", "max_risk_level", b"max_risk_level", "require_scan", b"require_scan", "rules", b"rules", "time_zone", b"time_zone", "update_time", b"update_time", "updated_by", b"updated_by", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
 
 @_typing.final
+class PolicyRule(_message.Message):
+    """One rule. Its id and its explanation are shown to whoever meets it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    WHEN_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    QUORUM_FIELD_NUMBER: _builtins.int
+    DECIDE_WITHIN_FIELD_NUMBER: _builtins.int
+    USE_WITHIN_FIELD_NUMBER: _builtins.int
+    MATCH_FIELD_NUMBER: _builtins.int
+    NO_MATCH_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Unique among the rules and freezes of its policy."""
+    outcome: _risk_pb2.PolicyOutcome.ValueType
+    """What happens to what it matches. AUTO passes only what it matches each action of; DENY and HUMAN match one of them."""
+    when: _builtins.str
+    """A condition in CEL over the names of docs/policy.md."""
+    explanation: _builtins.str
+    """Why, for people."""
+    @_builtins.property
+    def quorum(self) -> _containers.RepeatedCompositeFieldContainer[_approval_pb2.Seat]:
+        """Who must agree; only for HUMAN, and there empty means one approver. Of several rules that match, the seats add up to
+        the strictest: each role and group as often as the one that asks for most.
+        """
+
+    @_builtins.property
+    def decide_within(self) -> _duration_pb2.Duration:
+        """How long there is to decide; only for HUMAN. Of several, the shortest."""
+
+    @_builtins.property
+    def use_within(self) -> _duration_pb2.Duration:
+        """How long an approval can be used, from its decision; only for HUMAN and AUTO. Of several, the shortest."""
+
+    @_builtins.property
+    def match(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyExample]:
+        """What the rule must match; checked when it is saved."""
+
+    @_builtins.property
+    def no_match(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyExample]:
+        """What it must not match."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        outcome: _risk_pb2.PolicyOutcome.ValueType = ...,
+        when: _builtins.str = ...,
+        explanation: _builtins.str = ...,
+        quorum: _abc.Iterable[_approval_pb2.Seat] | None = ...,
+        decide_within: _duration_pb2.Duration | None = ...,
+        use_within: _duration_pb2.Duration | None = ...,
+        match: _abc.Iterable[Global___PolicyExample] | None = ...,
+        no_match: _abc.Iterable[Global___PolicyExample] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_within", b"decide_within", "use_within", b"use_within"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decide_within", b"decide_within", "explanation", b"explanation", "id", b"id", "match", b"match", "no_match", b"no_match", "outcome", b"outcome", "quorum", b"quorum", "use_within", b"use_within", "when", b"when"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyRule: _TypeAlias = PolicyRule  # noqa: Y015
+
+@_typing.final
+class ChangeWindow(_message.Message):
+    """A time in which everything is denied or asks. Either weekly (days, start, end) or once (start_time, end_time)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    UNLESS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Unique among the rules and freezes of its policy."""
+    outcome: _risk_pb2.PolicyOutcome.ValueType
+    """DENY or HUMAN."""
+    explanation: _builtins.str
+    """Why, for people."""
+    start: _builtins.str
+    """When it starts on each of its days: 18:00."""
+    end: _builtins.str
+    """When it ends: on the same day (24:00 at most), or on the next one if that is not later than `start`."""
+    time_zone: _builtins.str
+    """The IANA name of the zone of days, start and end; empty means that of the policy."""
+    unless: _builtins.str
+    """A condition in CEL, as in rules: requests of which it matches each action are not held up."""
+    @_builtins.property
+    def days(self) -> _containers.RepeatedScalarFieldContainer[Global___DayOfWeek.ValueType]:
+        """The days on which it starts."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        outcome: _risk_pb2.PolicyOutcome.ValueType = ...,
+        explanation: _builtins.str = ...,
+        days: _abc.Iterable[Global___DayOfWeek.ValueType] | None = ...,
+        start: _builtins.str = ...,
+        end: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        unless: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "end", b"end", "end_time", b"end_time", "explanation", b"explanation", "id", b"id", "outcome", b"outcome", "start", b"start", "start_time", b"start_time", "time_zone", b"time_zone", "unless", b"unless"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeWindow: _TypeAlias = ChangeWindow  # noqa: Y015
+
+@_typing.final
+class PolicyExample(_message.Message):
+    """A request to try rules on: either one shell command or some actions, and who asks for them, when."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    REQUESTER_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    REQUIRE_APPROVAL_FIELD_NUMBER: _builtins.int
+    command: _builtins.str
+    """Short for one action that runs this script."""
+    agent: _builtins.str
+    project_id: _builtins.str
+    requester: _builtins.str
+    require_approval: _builtins.bool
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedCompositeFieldContainer[_action_pb2.Action]: ...
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it is asked for; without one, Wednesday 2025-01-01 12:00 UTC."""
+
+    def __init__(
+        self,
+        *,
+        command: _builtins.str = ...,
+        actions: _abc.Iterable[_action_pb2.Action] | None = ...,
+        agent: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+        requester: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        require_approval: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "agent", b"agent", "command", b"command", "project_id", b"project_id", "requester", b"requester", "require_approval", b"require_approval", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyExample: _TypeAlias = PolicyExample  # noqa: Y015
+
+@_typing.final
+class PolicyCase(_message.Message):
+    """What a policy must decide about an example."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    outcome: _risk_pb2.PolicyOutcome.ValueType
+    @_builtins.property
+    def example(self) -> Global___PolicyExample: ...
+    def __init__(
+        self,
+        *,
+        example: Global___PolicyExample | None = ...,
+        outcome: _risk_pb2.PolicyOutcome.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["example", b"example"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example", b"example", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyCase: _TypeAlias = PolicyCase  # noqa: Y015
+
+@_typing.final
 class GetPolicyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     environment: _action_pb2.Environment.ValueType
+    version: _builtins.int
+    """A saved version; 0 means the policy that holds."""
     def __init__(
         self,
         *,
         environment: _action_pb2.Environment.ValueType = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -151,3 +409,228 @@ class UpdatePolicyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdatePolicyResponse: _TypeAlias = UpdatePolicyResponse  # noqa: Y015
+
+@_typing.final
+class ListPolicyVersionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    environment: _action_pb2.Environment.ValueType
+    page_size: _builtins.int
+    """At most this many; 0 means 50, more than 1000 is served as 1000."""
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        environment: _action_pb2.Environment.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicyVersionsRequest: _TypeAlias = ListPolicyVersionsRequest  # noqa: Y015
+
+@_typing.final
+class ListPolicyVersionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyVersion]: ...
+    def __init__(
+        self,
+        *,
+        versions: _abc.Iterable[Global___PolicyVersion] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicyVersionsResponse: _TypeAlias = ListPolicyVersionsResponse  # noqa: Y015
+
+@_typing.final
+class PolicyVersion(_message.Message):
+    """That a policy was saved, by whom and when. GetPolicy returns what it said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    UPDATED_BY_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    updated_by: _builtins.str
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        updated_by: _builtins.str = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time", "updated_by", b"updated_by", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyVersion: _TypeAlias = PolicyVersion  # noqa: Y015
+
+@_typing.final
+class TestPolicyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    LAST_REQUESTS_FIELD_NUMBER: _builtins.int
+    last_requests: _builtins.int
+    """Also try it on so many of the newest requests that were made in its environment, at the time of each. Their secrets
+    are masked, so a rule about one sees `[secret]`; their assessment is the one that was made then.
+    """
+    @_builtins.property
+    def policy(self) -> Global___Policy:
+        """The draft; etag, version and who saved it count for nothing."""
+
+    @_builtins.property
+    def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyExample]:
+        """Requests to try it on."""
+
+    def __init__(
+        self,
+        *,
+        policy: Global___Policy | None = ...,
+        examples: _abc.Iterable[Global___PolicyExample] | None = ...,
+        last_requests: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["examples", b"examples", "last_requests", b"last_requests", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestPolicyRequest: _TypeAlias = TestPolicyRequest  # noqa: Y015
+
+@_typing.final
+class TestPolicyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    REQUESTS_TESTED_FIELD_NUMBER: _builtins.int
+    requests_tested: _builtins.int
+    """How many real requests it was tried on: fewer than were asked for where there are no more, or where those that were
+    read take more than 64 MB.
+    """
+    @_builtins.property
+    def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyDecision]:
+        """In the order of the examples."""
+
+    @_builtins.property
+    def changed(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyDifference]:
+        """Real requests that the draft decides otherwise, newest first."""
+
+    def __init__(
+        self,
+        *,
+        examples: _abc.Iterable[Global___PolicyDecision] | None = ...,
+        changed: _abc.Iterable[Global___PolicyDifference] | None = ...,
+        requests_tested: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "examples", b"examples", "requests_tested", b"requests_tested"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestPolicyResponse: _TypeAlias = TestPolicyResponse  # noqa: Y015
+
+@_typing.final
+class PolicyDecision(_message.Message):
+    """What a policy decides, and why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    QUORUM_FIELD_NUMBER: _builtins.int
+    DECIDE_WITHIN_FIELD_NUMBER: _builtins.int
+    USE_WITHIN_FIELD_NUMBER: _builtins.int
+    ASSESSMENT_FIELD_NUMBER: _builtins.int
+    outcome: _risk_pb2.PolicyOutcome.ValueType
+    reason: _builtins.str
+    rule: _builtins.str
+    """Ids of the rules and freezes that decided, separated by commas; empty for the simple fields."""
+    @_builtins.property
+    def quorum(self) -> _containers.RepeatedCompositeFieldContainer[_approval_pb2.Seat]: ...
+    @_builtins.property
+    def decide_within(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def use_within(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def assessment(self) -> _risk_pb2.Assessment: ...
+    def __init__(
+        self,
+        *,
+        outcome: _risk_pb2.PolicyOutcome.ValueType = ...,
+        reason: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        quorum: _abc.Iterable[_approval_pb2.Seat] | None = ...,
+        decide_within: _duration_pb2.Duration | None = ...,
+        use_within: _duration_pb2.Duration | None = ...,
+        assessment: _risk_pb2.Assessment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "decide_within", b"decide_within", "use_within", b"use_within"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "decide_within", b"decide_within", "outcome", b"outcome", "quorum", b"quorum", "reason", b"reason", "rule", b"rule", "use_within", b"use_within"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyDecision: _TypeAlias = PolicyDecision  # noqa: Y015
+
+@_typing.final
+class PolicyDifference(_message.Message):
+    """A real request on which the draft and the policy of its time differ."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    THEN_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def then(self) -> Global___PolicyDecision:
+        """Outcome and reason as they were."""
+
+    @_builtins.property
+    def now(self) -> Global___PolicyDecision: ...
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        then: Global___PolicyDecision | None = ...,
+        now: Global___PolicyDecision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "now", b"now", "then", b"then"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "create_time", b"create_time", "now", b"now", "then", b"then"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyDifference: _TypeAlias = PolicyDifference  # noqa: Y015

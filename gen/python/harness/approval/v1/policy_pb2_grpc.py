@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PolicyServiceStub:
-    """Says what may pass without a human, per environment.
+    """Says what passes without a human, what asks whom, and what is denied, per environment.
     """
 
     def __init__(self, channel):
@@ -45,21 +45,50 @@ class PolicyServiceStub:
                 request_serializer=harness_dot_approval_dot_v1_dot_policy__pb2.UpdatePolicyRequest.SerializeToString,
                 response_deserializer=harness_dot_approval_dot_v1_dot_policy__pb2.UpdatePolicyResponse.FromString,
                 _registered_method=True)
+        self.ListPolicyVersions = channel.unary_unary(
+                '/harness.approval.v1.PolicyService/ListPolicyVersions',
+                request_serializer=harness_dot_approval_dot_v1_dot_policy__pb2.ListPolicyVersionsRequest.SerializeToString,
+                response_deserializer=harness_dot_approval_dot_v1_dot_policy__pb2.ListPolicyVersionsResponse.FromString,
+                _registered_method=True)
+        self.TestPolicy = channel.unary_unary(
+                '/harness.approval.v1.PolicyService/TestPolicy',
+                request_serializer=harness_dot_approval_dot_v1_dot_policy__pb2.TestPolicyRequest.SerializeToString,
+                response_deserializer=harness_dot_approval_dot_v1_dot_policy__pb2.TestPolicyResponse.FromString,
+                _registered_method=True)
 
 
 class PolicyServiceServicer:
-    """Says what may pass without a human, per environment.
+    """Says what passes without a human, what asks whom, and what is denied, per environment.
     """
 
     def GetPolicy(self, request, context):
-        """GetPolicy returns the policy of one environment; the shipped default if none was saved.
+        """GetPolicy returns the policy of one environment: the one that holds, or an earlier version of it. The shipped default
+        if none was saved. NOT_FOUND (POLICY_VERSION_NOT_FOUND) for a version that was never saved or is no longer kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdatePolicy(self, request, context):
-        """UpdatePolicy replaces the policy of one environment. ABORTED if etag is given and the policy has changed since.
+        """UpdatePolicy replaces the policy of one environment, and keeps the one before as a version.
+        INVALID_ARGUMENT (POLICY_INVALID) names each rule that cannot be read or could take too long, and each example that
+        does not come out as it says. ABORTED (POLICY_CHANGED) if etag is given and the policy has changed since.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPolicyVersions(self, request, context):
+        """ListPolicyVersions returns the saved versions of the policy of one environment, newest first, without their rules.
+        The newest 1000 are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestPolicy(self, request, context):
+        """TestPolicy says what a draft would decide about actions that are given, and about the newest real requests in its
+        environment. Saves nothing. INVALID_ARGUMENT (POLICY_INVALID) as UpdatePolicy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +107,16 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     request_deserializer=harness_dot_approval_dot_v1_dot_policy__pb2.UpdatePolicyRequest.FromString,
                     response_serializer=harness_dot_approval_dot_v1_dot_policy__pb2.UpdatePolicyResponse.SerializeToString,
             ),
+            'ListPolicyVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicyVersions,
+                    request_deserializer=harness_dot_approval_dot_v1_dot_policy__pb2.ListPolicyVersionsRequest.FromString,
+                    response_serializer=harness_dot_approval_dot_v1_dot_policy__pb2.ListPolicyVersionsResponse.SerializeToString,
+            ),
+            'TestPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestPolicy,
+                    request_deserializer=harness_dot_approval_dot_v1_dot_policy__pb2.TestPolicyRequest.FromString,
+                    response_serializer=harness_dot_approval_dot_v1_dot_policy__pb2.TestPolicyResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'harness.approval.v1.PolicyService', rpc_method_handlers)
@@ -87,7 +126,7 @@ def add_PolicyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PolicyService:
-    """Says what may pass without a human, per environment.
+    """Says what passes without a human, what asks whom, and what is denied, per environment.
     """
 
     @staticmethod
@@ -134,6 +173,60 @@ class PolicyService:
             '/harness.approval.v1.PolicyService/UpdatePolicy',
             harness_dot_approval_dot_v1_dot_policy__pb2.UpdatePolicyRequest.SerializeToString,
             harness_dot_approval_dot_v1_dot_policy__pb2.UpdatePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPolicyVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.approval.v1.PolicyService/ListPolicyVersions',
+            harness_dot_approval_dot_v1_dot_policy__pb2.ListPolicyVersionsRequest.SerializeToString,
+            harness_dot_approval_dot_v1_dot_policy__pb2.ListPolicyVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.approval.v1.PolicyService/TestPolicy',
+            harness_dot_approval_dot_v1_dot_policy__pb2.TestPolicyRequest.SerializeToString,
+            harness_dot_approval_dot_v1_dot_policy__pb2.TestPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

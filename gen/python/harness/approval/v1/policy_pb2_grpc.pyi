@@ -13,16 +13,29 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PolicyServiceStub:
-    """Says what may pass without a human, per environment."""
+    """Says what passes without a human, what asks whom, and what is denied, per environment."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPolicy: _aio.UnaryUnaryMultiCallable[_policy_pb2.GetPolicyRequest, _policy_pb2.GetPolicyResponse]
-    """GetPolicy returns the policy of one environment; the shipped default if none was saved."""
+    """GetPolicy returns the policy of one environment: the one that holds, or an earlier version of it. The shipped default
+    if none was saved. NOT_FOUND (POLICY_VERSION_NOT_FOUND) for a version that was never saved or is no longer kept.
+    """
     UpdatePolicy: _aio.UnaryUnaryMultiCallable[_policy_pb2.UpdatePolicyRequest, _policy_pb2.UpdatePolicyResponse]
-    """UpdatePolicy replaces the policy of one environment. ABORTED if etag is given and the policy has changed since."""
+    """UpdatePolicy replaces the policy of one environment, and keeps the one before as a version.
+    INVALID_ARGUMENT (POLICY_INVALID) names each rule that cannot be read or could take too long, and each example that
+    does not come out as it says. ABORTED (POLICY_CHANGED) if etag is given and the policy has changed since.
+    """
+    ListPolicyVersions: _aio.UnaryUnaryMultiCallable[_policy_pb2.ListPolicyVersionsRequest, _policy_pb2.ListPolicyVersionsResponse]
+    """ListPolicyVersions returns the saved versions of the policy of one environment, newest first, without their rules.
+    The newest 1000 are kept.
+    """
+    TestPolicy: _aio.UnaryUnaryMultiCallable[_policy_pb2.TestPolicyRequest, _policy_pb2.TestPolicyResponse]
+    """TestPolicy says what a draft would decide about actions that are given, and about the newest real requests in its
+    environment. Saves nothing. INVALID_ARGUMENT (POLICY_INVALID) as UpdatePolicy.
+    """
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Says what may pass without a human, per environment."""
+    """Says what passes without a human, what asks whom, and what is denied, per environment."""
 
     @_abc_1.abstractmethod
     def GetPolicy(
@@ -30,7 +43,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.GetPolicyRequest,
         context: _aio.ServicerContext[_policy_pb2.GetPolicyRequest, _abc.Awaitable[_policy_pb2.GetPolicyResponse]],
     ) -> _abc.Awaitable[_policy_pb2.GetPolicyResponse]:
-        """GetPolicy returns the policy of one environment; the shipped default if none was saved."""
+        """GetPolicy returns the policy of one environment: the one that holds, or an earlier version of it. The shipped default
+        if none was saved. NOT_FOUND (POLICY_VERSION_NOT_FOUND) for a version that was never saved or is no longer kept.
+        """
 
     @_abc_1.abstractmethod
     def UpdatePolicy(
@@ -38,6 +53,29 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.UpdatePolicyRequest,
         context: _aio.ServicerContext[_policy_pb2.UpdatePolicyRequest, _abc.Awaitable[_policy_pb2.UpdatePolicyResponse]],
     ) -> _abc.Awaitable[_policy_pb2.UpdatePolicyResponse]:
-        """UpdatePolicy replaces the policy of one environment. ABORTED if etag is given and the policy has changed since."""
+        """UpdatePolicy replaces the policy of one environment, and keeps the one before as a version.
+        INVALID_ARGUMENT (POLICY_INVALID) names each rule that cannot be read or could take too long, and each example that
+        does not come out as it says. ABORTED (POLICY_CHANGED) if etag is given and the policy has changed since.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPolicyVersions(
+        self,
+        request: _policy_pb2.ListPolicyVersionsRequest,
+        context: _aio.ServicerContext[_policy_pb2.ListPolicyVersionsRequest, _abc.Awaitable[_policy_pb2.ListPolicyVersionsResponse]],
+    ) -> _abc.Awaitable[_policy_pb2.ListPolicyVersionsResponse]:
+        """ListPolicyVersions returns the saved versions of the policy of one environment, newest first, without their rules.
+        The newest 1000 are kept.
+        """
+
+    @_abc_1.abstractmethod
+    def TestPolicy(
+        self,
+        request: _policy_pb2.TestPolicyRequest,
+        context: _aio.ServicerContext[_policy_pb2.TestPolicyRequest, _abc.Awaitable[_policy_pb2.TestPolicyResponse]],
+    ) -> _abc.Awaitable[_policy_pb2.TestPolicyResponse]:
+        """TestPolicy says what a draft would decide about actions that are given, and about the newest real requests in its
+        environment. Saves nothing. INVALID_ARGUMENT (POLICY_INVALID) as UpdatePolicy.
+        """
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _aio.Server) -> None: ...

@@ -286,9 +286,9 @@ class Client:
         call = self._transport.call(self._transport.risk.AssessActions, request, idempotent=True)
         return list((await call).items)
 
-    async def get_policy(self, environment: Environment.ValueType) -> policy_pb2.Policy:
-        """Return the policy of an environment."""
-        request = policy_pb2.GetPolicyRequest(environment=environment)
+    async def get_policy(self, environment: Environment.ValueType, *, version: int = 0) -> policy_pb2.Policy:
+        """Return the policy of an environment; with a version, what it was then."""
+        request = policy_pb2.GetPolicyRequest(environment=environment, version=version)
         return (await self._transport.call(self._transport.policies.GetPolicy, request, idempotent=True)).policy
 
     async def update_policy(self, policy: policy_pb2.Policy) -> policy_pb2.Policy:
@@ -297,6 +297,28 @@ class Client:
         request = policy_pb2.UpdatePolicyRequest(policy=policy)
         call = self._transport.call(self._transport.policies.UpdatePolicy, request, idempotent=False)
         return (await call).policy
+
+    async def list_policy_versions(self, environment: Environment.ValueType) -> AsyncIterator[policy_pb2.PolicyVersion]:
+        """Yield who saved the policy of an environment, and when, newest first."""
+        request = policy_pb2.ListPolicyVersionsRequest(environment=environment, page_size=PAGE_SIZE)
+        while True:
+            page = await self._transport.call(self._transport.policies.ListPolicyVersions, request, idempotent=True)
+            for version in page.versions:
+                yield version
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def test_policy(
+        self,
+        draft: policy_pb2.Policy,
+        *,
+        examples: Sequence[policy_pb2.PolicyExample] = (),
+        last_requests: int = 0,
+    ) -> policy_pb2.TestPolicyResponse:
+        """Return what a draft would decide about examples, and about the newest real requests. Saves nothing."""
+        request = policy_pb2.TestPolicyRequest(policy=draft, examples=examples, last_requests=last_requests)
+        return await self._transport.call(self._transport.policies.TestPolicy, request, idempotent=True)
 
     # Backups
 

@@ -258,3 +258,39 @@ def test_no_server_is_said_in_time(calling_nobody: "subprocess.Popen[str]") -> N
     output, _ = calling_nobody.communicate(timeout=LIMIT)
     assert calling_nobody.returncode == 6
     assert json.loads(output)["error"]["code"] == "UNAVAILABLE"
+
+
+def test_a_policy_is_read_tried_saved_and_read_again(stack: Stack, bob_cli: Cli, tmp_path: Path) -> None:
+    root = Cli(stack, "root")
+    file = tmp_path / "staging.yaml"
+    shipped = root.run("policy", "get", "staging")
+    assert shipped.startswith("# as shipped\nenvironment: staging\netag: v0\n")
+    rule = (
+        "rules:\n- id: no-terraform\n  outcome: deny\n  when: \"'terraform' in action.programs\"\n"
+        "  explanation: Never here.\n  match:\n  - command: cd src && terraform apply\n"
+    )
+    file.write_text(shipped + rule)
+    tried = bob_cli.run("policy", "test", str(file), "--command", "sudo terraform apply", "--command", "ls")
+    assert "deny: sudo terraform apply\n   Never here. [no-terraform]\nauto: ls\n" in tried
+    assert "real requests would be decided otherwise" in tried
+    bob_cli.run("policy", "set", str(file), code=3)
+    assert "saved version 1 for staging" in root.run("policy", "set", str(file))
+    assert root.one("policy", "set", str(file), code=5)["error"]["reason"] == "POLICY_CHANGED"
+    held = root.run("policy", "get", "staging")
+    assert held.startswith("# version 1, saved by root\n")
+    assert "no-terraform" in held
+    file.write_text(held.replace("command: cd src && terraform apply", "command: ls"))
+    refused = root.one("policy", "set", str(file), code=2)["error"]
+    assert (refused["reason"], refused["violations"]) == (
+        "POLICY_INVALID",
+        [{"field": "policy.rules[0].match[0]", "description": "no-terraform: `ls` is not a match"}],
+    )
+    file.write_text("environment: mars\n")
+    root.run("policy", "set", str(file), code=2)
+    root.run("policy", "get", "mars", code=2)
+    root.run("policy", "get", "staging", "--version", "7", code=4)
+    file.write_text(shipped.replace("etag: v0\n", ""))
+    assert "saved version 2" in root.run("policy", "set", str(file))
+    versions = root.one("policy", "versions", "staging")["versions"]
+    assert [(each["version"], each["updated_by"]) for each in versions] == [("2", "root"), ("1", "root")]
+    assert "no-terraform" in root.run("policy", "get", "staging", "--version", "1")

@@ -11,6 +11,7 @@ from motherharness.cli.assess import assess
 from motherharness.cli.backups import backups
 from motherharness.cli.doctor import doctor
 from motherharness.cli.local import demo, dev, token
+from motherharness.cli.policy import policy
 from motherharness.cli.work import projects, runs, tasks
 
 EXIT_CODE_HELP = (
@@ -33,6 +34,7 @@ app.add_typer(projects, name="project")
 app.add_typer(tasks, name="task")
 app.add_typer(runs, name="run")
 app.add_typer(approvals, name="approvals")
+app.add_typer(policy, name="policy")
 app.command()(assess)
 app.add_typer(backups, name="backup")
 app.command()(doctor)

@@ -153,7 +153,9 @@ class Policies:
                     then=decision_message(then),
                     now=decision_message(now),
                 )
-                changed.then.assessment.CopyFrom(past.body.assessment)
+                # Its factors are in the approval; five hundred times all of them might not fit into an answer.
+                changed.then.assessment.level = past.body.assessment.level
+                changed.then.assessment.score = past.body.assessment.score
 
     async def _checked(self, message: policy_pb2.Policy) -> Policy:
         """The policy of a message that is right in itself, with examples that come out as they say."""

@@ -229,6 +229,7 @@ async def test_a_draft_is_tried_on_what_was_really_asked(service: Approvals) -> 
         demanded.id: (risk_pb2.POLICY_OUTCOME_HUMAN, risk_pb2.POLICY_OUTCOME_DENY, "no-make"),
     }
     assert response.changed[0].then.reason
+    assert response.changed[0].then.assessment.level
     assert response.changed[0].create_time.seconds
     unchanged = await tried(service, await read(service), last_requests=500)
     assert (unchanged.requests_tested, list(unchanged.changed)) == (4, [])

@@ -615,7 +615,7 @@ class PolicyDifference(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def then(self) -> Global___PolicyDecision:
-        """Outcome and reason as they were."""
+        """Outcome, reason, level and score as they were."""
 
     @_builtins.property
     def now(self) -> Global___PolicyDecision: ...

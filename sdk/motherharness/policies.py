@@ -33,10 +33,12 @@ class _Loader(yaml.BaseLoader):
     """Reads every scalar as text: what `18:00`, `no` and `2025-01-01` mean, the contract's types say."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise PolicyFileError(f"line {node.start_mark.line + 1}: {name} is there twice")
+        seen = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if not isinstance(name, str) or name in seen:
+                raise PolicyFileError(f"line {key.start_mark.line + 1}: {name} is there twice, or is no name")
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.approval.policy.cel import (
@@ -250,6 +250,7 @@ WORDS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.text(max_size=60), st.lists(WORDS, max_size=14).map(" ".join), st.lists(WORDS, max_size=14).map("".join)
@@ -266,6 +267,7 @@ def test_any_text_is_a_program_or_a_refusal(source: str) -> None:
             assert program.run(values) in (True, False)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40).filter(lambda text: text.isprintable()))
 def test_a_text_in_a_rule_means_itself(text: str) -> None:
     quoted = "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.approval.lifecycle import Outcome
@@ -335,6 +335,7 @@ def shorter(one: int, other: int) -> bool:
     return not other or 0 < one <= other
 
 
+@settings(deadline=None)
 @given(POLICIES, QUESTIONS, st.one_of(RULES.filter(lambda each: each.outcome is not Outcome.AUTO), FREEZES))
 def test_one_more_strict_rule_is_never_laxer(policy: Policy, question: Question, more: Rule | Freeze) -> None:
     before = evaluate(policy, question)
@@ -349,6 +350,7 @@ def test_one_more_strict_rule_is_never_laxer(policy: Policy, question: Question,
         assert shorter(after.use_within_ms, before.use_within_ms)
 
 
+@settings(deadline=None)
 @given(POLICIES, QUESTIONS)
 def test_what_never_passes_never_passes(policy: Policy, question: Question) -> None:
     verdict = evaluate(policy, question)
@@ -357,6 +359,7 @@ def test_what_never_passes_never_passes(policy: Policy, question: Question) -> N
     assert verdict.reason
 
 
+@settings(deadline=None)
 @given(SIMPLE | st.sampled_from(list(DEFAULTS.values())), QUESTIONS)
 def test_the_simple_fields_are_what_their_rules_say(policy: Policy, question: Question) -> None:
     (compiled,) = rules_of(policy)
@@ -370,6 +373,7 @@ def test_the_simple_fields_are_what_their_rules_say(policy: Policy, question: Qu
         assert evaluate(policy, question).outcome is compiled.outcome is Outcome.HUMAN
 
 
+@settings(deadline=None)
 @given(st.lists(SEATS, max_size=4))
 def test_a_combined_quorum_covers_each_and_asks_for_no_more(quorums: list[tuple[Seat, ...]]) -> None:
     combined = strictest_quorum(quorums)

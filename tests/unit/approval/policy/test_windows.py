@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.approval.policy.windows import MINUTES_A_DAY, Window, WindowError, minute_of, zone
@@ -93,6 +93,7 @@ def test_windows(window: Window, inside: list[str], outside: list[str]) -> None:
     }
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, MINUTES_A_DAY - 1),
     st.integers(0, MINUTES_A_DAY),

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 
+@pytest.mark.timeout(120)
 def test_the_demo_proves_every_claim(tmp_path: Path) -> None:
     program = "from motherharness.cli import main; main()"
     answer = subprocess.run(

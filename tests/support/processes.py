@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.support.tokens import JWT_SECRET
 
 ROOT = Path(__file__).resolve().parents[2]
-_START_SECONDS = 20.0
+_START_SECONDS = 50.0
 
 
 class ServiceProcess:

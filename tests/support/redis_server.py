@@ -18,7 +18,7 @@ from services.runtime.acl import acl_line, acl_rule
 
 SERVICES = ("orchestrator", "approval", "backup")
 ADMIN = "admin"
-_START_SECONDS = 10.0
+_START_SECONDS = 30.0
 
 
 def find_redis_server() -> str:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from services.runtime.auth import sign_token
 
 JWT_SECRET = "a-secret-of-the-tests-that-has-more-than-32-bytes"
+_DAY = 86_400.0  # longer than any run of the tests: modules make tokens when they are collected
 
 
-def token(subject: str, *roles: str, ttl: float = 600.0, groups: Iterable[str] = ()) -> str:
+def token(subject: str, *roles: str, ttl: float = _DAY, groups: Iterable[str] = ()) -> str:
     """A token for a subject with roles as tokens spell them (`"user"`, `"approver"`); `ttl` in seconds."""
     return sign_token(JWT_SECRET, subject, roles, ttl=ttl, groups=groups)
 

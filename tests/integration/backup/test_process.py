@@ -26,7 +26,8 @@ Stub = backup_pb2_grpc.BackupServiceStub
 
 
 def token(*roles: str) -> list[tuple[str, str]]:
-    return [("authorization", f"Bearer {sign_token(SECRET, 'alice', roles)}")]
+    # For a day: they are made when the module is collected, which may be long before its tests run.
+    return [("authorization", f"Bearer {sign_token(SECRET, 'alice', roles, ttl=86_400)}")]
 
 
 ADMIN = token("admin")

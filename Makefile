@@ -48,9 +48,11 @@ demo: setup ## Play a real scenario through every service, and verify each claim
 dev: setup ## Run the whole suite here; print ports, tokens and grpcurl lines to try
 	@$(BIN)/harness dev
 
+# Processes that share the tests out among themselves; each starts the Redis and the services that its tests want.
+WORKERS := auto
 .PHONY: test
-test: setup ## Run all tests but the long fault test; PYTEST="-k name" narrows it
-	@$(BIN)/pytest tests -q -m "not faults" $(PYTEST)
+test: setup ## Run all tests but the long fault test; PYTEST="-k name" narrows it, WORKERS=0 is one process
+	@$(BIN)/pytest tests -q -m "not faults" --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST)
 
 .PHONY: test-faults
 test-faults: setup ## Kill processes at random moments of a run, and count what was lost or done twice

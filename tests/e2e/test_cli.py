@@ -17,6 +17,8 @@ from tests.e2e.flows import effects, risky, shell, workplace
 
 HARNESS = str(Path(sys.executable).parent / "harness")
 LIMIT = 40.0
+# A test here starts a dozen processes, one after another; the first one the whole stack.
+pytestmark = pytest.mark.timeout(180)
 ROWS: list[Any] = [
     {"id": "read", "command": "ls -la src"},
     {"id": "delete", "command": "rm -rf build"},

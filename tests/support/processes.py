@@ -39,6 +39,10 @@ class ServiceProcess:
     async def start(self) -> str:
         """Start it and wait until it serves; returns its address. Raises RuntimeError, with its log, if it ends."""
         await self.launch()
+        return await self.ready()
+
+    async def ready(self) -> str:
+        """Wait until it serves; returns its address. Raises as start does."""
         async with asyncio.timeout(_START_SECONDS):
             while not self._ready.exists():
                 if self.process.returncode is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,18 @@ async def watch(address: list[str], count: int) -> list[approval_pb2.WatchDecisi
     return seen
 
 
-@pytest.mark.timeout(180)
-async def test_kill_9_at_random_moments(fresh_redis: RedisServer, tmp_path: Path) -> None:
+@pytest.fixture
+async def process(fresh_redis: RedisServer, tmp_path: Path) -> AsyncIterator[ServiceProcess]:
     environment = {"HARNESS_REDIS_URL": fresh_redis.url("approval"), "HARNESS_APPROVAL_PUBLISH_SECONDS": "0.2"}
     process = ServiceProcess("services.approval", tmp_path, environment)
-    address = [await process.start()]
+    await process.launch()
+    yield process
+    await process.kill()
+
+
+@pytest.mark.timeout(180)
+async def test_kill_9_at_random_moments(process: ServiceProcess) -> None:
+    address = [await process.ready()]
     count = 40
     redeemed: list[str] = []
 
@@ -90,13 +98,14 @@ async def test_kill_9_at_random_moments(fresh_redis: RedisServer, tmp_path: Path
             await process.kill()
             address[0] = await process.start()
 
-    watching = asyncio.create_task(watch(address, count))
-    killing = asyncio.create_task(killer())
-    lives = [asyncio.create_task(life(n)) for n in range(count)]
-    ids = await asyncio.gather(*lives)
-    await killing
-    async with asyncio.timeout(ANSWER_SECONDS):
-        events = await watching
+    # A group: when one of them fails, none goes on, least of all the one that starts the service again.
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(watch(address, count))
+        killing = tasks.create_task(killer())
+        ids = await asyncio.gather(*(tasks.create_task(life(n)) for n in range(count)))
+        await killing
+        async with asyncio.timeout(ANSWER_SECONDS):
+            events = await watching
     assert [event.sequence for event in events] == sorted({event.sequence for event in events})
     assert len(events) == count
     assert {event.approval_id for event in events} == set(ids)

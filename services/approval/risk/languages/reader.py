@@ -461,12 +461,8 @@ class Reader:
                 if subject.known and first.known and second.known and len(subject.text) * max(1, len(second.text)) < values.MAX_TEXT:
                     return constant(subject.text.replace(first.text, second.text))
                 return Value(taints=subject.taints | second.taints)
-            case "lower":
-                return values.mapped(subject, str.lower)
-            case "upper":
-                return values.mapped(subject, str.upper)
-            case "strip":
-                return values.mapped(subject, str.strip)
+            case "lower" | "upper" | "strip" as change:
+                return values.mapped(subject, getattr(str, change))
             case "codes":
                 return values.from_codes([subject, *rest] if subject.items is None else list(subject.items))
             case "format":

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
@@ -10,11 +10,13 @@ from harness.approval.v1.approval_pb2 import RedeemGrantRequest
 from harness.common.v1.action_pb2 import Action
 from harness.orchestrator.v1 import agent_pb2
 from motherharness.circumstances import Circumstances
-from motherharness.digest import digest
+from motherharness.digest import digest, intent
 from motherharness.errors import HarnessError, RetryableError, TerminalError
+from motherharness.grants import verify
 from motherharness.structs import MAX_RECORD_BYTES, from_struct, to_struct
 from motherharness.transport import Transport, backoff, is_transient
 
+T = TypeVar("T")
 Runner = Callable[[Sequence[Action]], Awaitable[Mapping[str, Any]]]
 
 
@@ -91,7 +93,8 @@ class StepContext:
         Raises:
             TerminalError: ACTIONS_CHANGED if an earlier attempt performed other actions at this place in the
                 handler; ACTIONS_REFUSED if the approval service cannot take them; GRANTS_SPENT if many attempts
-                began them and none told the result; RESULT_TOO_LARGE or INVALID_RESULT for what the runner returned.
+                began them and none told the result; RESULT_TOO_LARGE or INVALID_RESULT for what the runner returned;
+                GRANT_INVALID or GRANT_MISMATCH if the approval service has not granted exactly this.
             RetryableError: GRANT_UNUSABLE if the grant ran out or was used up before the actions began.
             HarnessError: the server refused the call.
         """
@@ -119,7 +122,7 @@ class StepContext:
                 raise TerminalError(error.message, error.reason) from error
             raise
         if answer.outcome == agent_pb2.PROPOSAL_OUTCOME_PERFORMED:
-            if answer.record.digest != own_digest:
+            if answer.record.digest != intent(cleared):
                 message = (
                     f"proposal {ordinal} of step {self.step_id} was performed with other actions by an earlier"
                     " attempt; propose the same actions in the same order in every attempt"
@@ -132,14 +135,20 @@ class StepContext:
         if answer.digest != own_digest:
             message = f"the server cleared {answer.digest}, not the {own_digest} that would run"
             raise TerminalError(message, "ACTIONS_CHANGED")
+        await self._verify(answer.grant, own_digest)
         await self._redeem(answer.grant, own_digest)
         self._unrecorded += 1
         result = to_struct(await runner(cleared), MAX_RECORD_BYTES, "the result of an action")
-        record = agent_pb2.ActionRecord(ordinal=ordinal, digest=own_digest, result=result)
+        record = agent_pb2.ActionRecord(ordinal=ordinal, digest=intent(cleared), result=result)
         stored = agent_pb2.RecordActionsRequest(worker_id=self._worker_id, token=self._token, records=[record])
         await self._persist(self._transport.agents.RecordActions, stored)
         self._unrecorded -= 1
         return from_struct(result)
+
+    async def _verify(self, grant: str, own_digest: str) -> None:
+        """Refuse what the approval service has not signed for exactly this, whoever sent it."""
+        keys = await self._until_answered(lambda: self._transport.grant_keys.for_grant(grant))
+        verify(grant, keys, digest=own_digest, run_id=self.run_id, step_id=self.step_id, attempt=self.attempt)
 
     async def _redeem(self, grant: str, own_digest: str) -> None:
         """Consume the grant; whoever does may run the actions, and nobody else."""
@@ -161,6 +170,10 @@ class StepContext:
             raise
 
     async def _persist(self, method: grpc.aio.UnaryUnaryMultiCallable[Any, Any], request: object) -> Any:
+        """Make one call, as often as it takes."""
+        return await self._until_answered(lambda: self._transport.call(method, request, idempotent=False))
+
+    async def _until_answered(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until a server answers: a service that restarts delays a step and does not fail it.
 
         Ends by itself when the lease is lost, for then the worker cancels the handler.
@@ -168,7 +181,7 @@ class StepContext:
         failures = 0
         while True:
             try:
-                return await self._transport.call(method, request, idempotent=False)
+                return await call()
             except HarnessError as error:
                 if error.reason == "LEASE_LOST":
                     self._over = True

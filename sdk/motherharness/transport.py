@@ -5,17 +5,18 @@ import os
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
 
-from harness.approval.v1 import approval_pb2_grpc, policy_pb2_grpc, risk_pb2_grpc
+from harness.approval.v1 import approval_pb2, approval_pb2_grpc, policy_pb2_grpc, risk_pb2_grpc
 from harness.backup.v1 import backup_pb2_grpc
 from harness.orchestrator.v1 import agent_pb2_grpc, project_pb2_grpc, run_pb2_grpc, task_pb2_grpc
 from motherharness.errors import REQUEST_ID_KEY, HarnessError, from_rpc
+from motherharness.grants import KeySet
 
 Response = TypeVar("Response")
 Metadata = tuple[tuple[str, str], ...]
@@ -124,12 +125,17 @@ class Transport:
         self.policies = policy_pb2_grpc.PolicyServiceStub(approval)
         self.risk = risk_pb2_grpc.RiskServiceStub(approval)
         self.backups = backup_pb2_grpc.BackupServiceStub(backup)
+        self.grant_keys = KeySet(self._grant_keys)
 
     def _open(self, address: str) -> grpc.aio.Channel:
         credentials = self.connection.credentials()
         if credentials is None:
             return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         return grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+
+    async def _grant_keys(self) -> Iterable[approval_pb2.GrantKey]:
+        answer = await self.call(self.approvals.ListGrantKeys, approval_pb2.ListGrantKeysRequest(), idempotent=True)
+        return answer.keys
 
     async def close(self) -> None:
         """Close the channels; calls that are in flight end as cancelled."""

@@ -23,6 +23,8 @@ from services.approval.changes import Changes
 from services.approval.delegations import Delegations
 from services.approval.desk import Desk
 from services.approval.gate import Gate
+from services.approval.grants.issuer import Grants
+from services.approval.grants.ring import KeyRing
 from services.approval.history import History
 from services.approval.inbox import Inbox
 from services.approval.policies import Policies
@@ -57,6 +59,9 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
         redis: a client.
         blocking: a client of its own, for reads that wait.
         rules: about commands, from `rule_packs`; None means the built-in ones.
+
+    Raises:
+        ConfigurationError: there are no keys to sign grants with.
     """
     store = ApprovalStore(redis, settings.approval_shards)
     events = EventLog(
@@ -68,6 +73,7 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
     )
     journal = Journal(redis, settings.approval_shards, [events.published])
     policies = Policies(PolicyStore(redis), History(store, settings.environment), journal, rules)
+    grants = Grants(KeyRing.open(settings.approval_signing_keys, development=settings.environment == "development"))
     changes = Changes(store, events, journal)
     remembered = RememberedStore(redis, settings.approval_shards)
     delegations = Delegations(DelegationStore(redis))
@@ -77,6 +83,7 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
         policies,
         changes,
         remembered,
+        grants,
         times=settings.times(),
         environment=settings.environment,
         rules=rules,
@@ -103,7 +110,7 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
         services=[
             ServiceRegistration(
                 approval_pb2_grpc.add_ApprovalServiceServicer_to_server,
-                ApprovalServicer(gate, desk, Inbox(store), events),
+                ApprovalServicer(gate, desk, Inbox(store), events, grants),
             ),
             ServiceRegistration(
                 delegation_pb2_grpc.add_DelegationServiceServicer_to_server, DelegationServicer(delegations)

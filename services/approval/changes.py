@@ -8,6 +8,7 @@ from services.approval import journal, lifecycle
 from services.approval.lifecycle import Change
 from services.approval.quorum import Voter
 from services.approval.record import Record
+from services.approval.store import keys
 from services.approval.store.approvals import ApprovalStore
 from services.approval.store.events import EventLog
 from services.approval.store.journal import Journal
@@ -61,6 +62,20 @@ class Changes:
             reason=redact(error.message),
         )
         await self._journal.append(shard_of(record.id), event)
+
+    async def note_forgery(self, error: HarnessError, by: Voter, *, run_id: str, step_id: str, attempt: int) -> None:
+        """Write down that somebody came with a grant that is none; it names no approval that could be believed."""
+        event = journal.fact(
+            "REFUSED",
+            actor=by.subject,
+            acting=by.acting,
+            run_id=run_id,
+            step_id=step_id,
+            attempt=attempt,
+            error_reason=error.reason,
+            reason=error.message,
+        )
+        await self._journal.append(keys.shard_for(run_id, by.subject, self._store.shards), event)
 
     async def commit(self, changes: Sequence[Change]) -> int:
         """Commit changes and have them published; how many were committed."""

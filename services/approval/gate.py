@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +10,8 @@ from harness.approval.v1 import approval_pb2, risk_pb2
 from services.approval import convert, journal, lifecycle
 from services.approval.changes import ATTEMPTS, Changes, busy, not_found
 from services.approval.facts import facts_of, too_large
+from services.approval.grants.issuer import Grants
+from services.approval.grants.token import Claims, hash_of, new_grant_id
 from services.approval.judge import Asked, Judgement, judge
 from services.approval.lifecycle import Change, Outcome, Times
 from services.approval.messages import approval_message
@@ -22,9 +22,8 @@ from services.approval.remembered import Remembered
 from services.approval.risk.rules import RuleBook
 from services.approval.store.approvals import ApprovalStore, Created, Draft, Query
 from services.approval.store.remembered import Circumstances, RememberedStore
-from services.runtime.errors import NotFound
+from services.runtime.errors import FailedPrecondition, NotFound
 
-_GRANT_BYTES = 32
 _BATCH = 200
 # From here on, assessing runs beside the event loop instead of in it.
 _BIG_BYTES = 64 * 1024
@@ -32,18 +31,13 @@ _BIG_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """An item that was judged, and the secret of the grant it may get."""
+    """An item that was judged, and the id of the grant it may get."""
 
     item: approval_pb2.ApprovalItem
     judgement: Judgement
-    secret: str
+    grant_id: str
     facts: Facts
     environment: str
-
-
-def hash_of(secret: str) -> str:
-    """What is stored of a grant's secret."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class Gate:
@@ -55,6 +49,7 @@ class Gate:
         policies: Policies,
         changes: Changes,
         remembered: RememberedStore,
+        grants: Grants,
         *,
         times: Times,
         environment: str,
@@ -66,6 +61,7 @@ class Gate:
         self._policies = policies
         self._changes = changes
         self._remembered = remembered
+        self._grants = grants
         self._times = times
         self._environment = environment
         self._rules = rules
@@ -115,7 +111,7 @@ class Gate:
             max_pending_of_run=self._max_pending_of_run,
         )
         self._changes.kick(made.record for made in created if made.is_new and made.record.was_asked)
-        answers = [_answer(one, made) for one, made in zip(taken, created, strict=True)]
+        answers = [_answer(self._grants, one, made) for one, made in zip(taken, created, strict=True)]
         again = [i for i, made in enumerate(created) if not (made.is_new or answers[i].error_reason)]
         granted = await self._grant_again([(taken[i], created[i]) for i in again])
         for i, answer in zip(again, granted, strict=True):
@@ -167,7 +163,7 @@ class Gate:
             decision=decision,
             event=lambda record: _requested(record, taken),
             attempt=item.attempt,
-            grant_hash=hash_of(taken.secret),
+            grant_hash=hash_of(taken.grant_id),
         )
 
     async def _grant_again(self, repeats: Sequence[tuple[_Taken, Created]]) -> list[approval_pb2.RequestedApproval]:
@@ -180,17 +176,17 @@ class Gate:
             for i in left:
                 (taken, _), (record, now_ms) = repeats[i], records[i]
                 change = lifecycle.mint(
-                    record, attempt=taken.item.attempt, grant_hash=hash_of(taken.secret), now_ms=now_ms
+                    record, attempt=taken.item.attempt, grant_hash=hash_of(taken.grant_id), now_ms=now_ms
                 )
                 if change is None:
-                    answers[i] = _granted(record, "")
+                    answers[i] = _granted(self._grants, record, "", now_ms)
                 else:
                     changes.append(change)
                     waiting.append(i)
             left = []
             for i, change, done in zip(waiting, changes, await self._store.commit(changes), strict=True):
                 if done:
-                    answers[i] = _granted(change.after, repeats[i][0].secret)
+                    answers[i] = _granted(self._grants, change.after, repeats[i][0].grant_id, records[i][1])
                 else:
                     left.append(i)
             if not left:
@@ -208,13 +204,20 @@ class Gate:
         return record
 
     async def redeem(self, grant: str, *, digest: str, run_id: str, step_id: str, attempt: int, by: str = "") -> str:
-        """Consume a grant; the id of its approval. Raises NotFound, and what `lifecycle.redeem` raises."""
-        approval_id, _, secret = grant.partition(".")
+        """Consume a grant; the id of its approval.
+
+        Raises NotFound, and what `Grants.read` and `lifecycle.redeem` raise.
+        """
+        try:
+            claims = self._grants.read(grant)
+        except FailedPrecondition as error:
+            await self._changes.note_forgery(error, Voter(by), run_id=run_id, step_id=step_id, attempt=attempt)
+            raise
 
         def choose(record: Record, now_ms: int) -> Change:
             return lifecycle.redeem(
                 record,
-                grant_hash=hash_of(secret),
+                grant_hash=hash_of(claims.grant_id),
                 digest=digest,
                 run_id=run_id,
                 step_id=step_id,
@@ -224,7 +227,7 @@ class Gate:
             )
 
         try:
-            return (await self._changes.change(approval_id, choose, Voter(by))).id
+            return (await self._changes.change(claims.approval_id, choose, Voter(by))).id
         except NotFound as error:
             raise NotFound("GRANT_NOT_FOUND", "there is no such grant; propose the actions again") from error
 
@@ -269,7 +272,7 @@ class Gate:
 
 def _take(item: approval_pb2.ApprovalItem, judgement: Judgement, environment: str) -> _Taken:
     facts = facts_of(item.actions, item.context, judgement, item.reason, ask_always=item.require_approval)
-    return _Taken(item, judgement, secrets.token_urlsafe(_GRANT_BYTES), facts, environment)
+    return _Taken(item, judgement, new_grant_id(), facts, environment)
 
 
 def _circumstances(taken: _Taken) -> Circumstances:
@@ -296,7 +299,7 @@ def _requested(record: Record, taken: _Taken) -> bytes:
     )
 
 
-def _answer(taken: _Taken, created: Created) -> approval_pb2.RequestedApproval:
+def _answer(grants: Grants, taken: _Taken, created: Created) -> approval_pb2.RequestedApproval:
     record, item = created.record, taken.item
     if created.too_many:
         return approval_pb2.RequestedApproval(
@@ -304,7 +307,7 @@ def _answer(taken: _Taken, created: Created) -> approval_pb2.RequestedApproval:
             error_message=f"too many of {item.context.run_id} wait for a human; ask again when some are decided",
         )
     if created.is_new:
-        return _granted(record, taken.secret if record.grants else "")
+        return _granted(grants, record, taken.grant_id if record.grants else "", created.now_ms)
     stored = {
         "digest": record.digest,
         "requester": record.requester,
@@ -325,10 +328,23 @@ def _answer(taken: _Taken, created: Created) -> approval_pb2.RequestedApproval:
                 f"request_id {item.request_id} was used for another {' and '.join(other)} ({record.id}); use a new one"
             ),
         )
-    return _granted(record, "")
+    return _granted(grants, record, "", created.now_ms)
 
 
-def _granted(record: Record, secret: str) -> approval_pb2.RequestedApproval:
-    return approval_pb2.RequestedApproval(
-        approval=approval_message(record, with_actions=False), grant=f"{record.id}.{secret}" if secret else ""
-    )
+def _granted(grants: Grants, record: Record, grant_id: str, now_ms: int) -> approval_pb2.RequestedApproval:
+    """The answer about an approval, with a grant if there is an id for one."""
+    answer = approval_pb2.RequestedApproval(approval=approval_message(record, with_actions=False))
+    if grant_id:
+        claims = Claims(
+            approval_id=record.id,
+            revision=record.facts.revision,
+            digest=record.digest,
+            run_id=record.run_id,
+            step_id=record.step_id,
+            attempt=record.attempt,
+            issued_ms=now_ms,
+            expires_ms=record.use_by_ms,
+            grant_id=grant_id,
+        )
+        answer.grant = grants.issue(claims)
+    return answer

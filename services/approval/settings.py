@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from services.approval.lifecycle import Times
@@ -31,6 +33,10 @@ class ApprovalSettings(ServiceSettings):
     )
     approval_pending_per_run: int = Field(
         1000, ge=0, description="how many approvals of one run may wait for a human; 0 is any number"
+    )
+
+    approval_signing_keys: Path | None = Field(
+        None, description="folder of PEM files that grants are signed and verified with; required but in development"
     )
 
     risk_rule_packs: str = Field(

@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
+from google.protobuf.message import Message
 
 from harness.common.v1 import action_pb2
 from services.runtime.errors import InvalidArgument
@@ -31,17 +33,45 @@ def digest_of(actions: Iterable[action_pb2.Action]) -> str:
     return "sha256:" + hashlib.sha256(b"[%b]" % canonical).hexdigest()
 
 
+def intent_of(actions: Iterable[action_pb2.Action]) -> str:
+    """The digest of the actions without the operands of commands: of what they are, whatever the files hold.
+
+    By it a step knows the actions again that an earlier attempt has performed, and that may have changed files. Raises
+    what `digest_of` raises.
+    """
+    return digest_of(_without_operands(action) for action in actions)
+
+
+def _without_operands(action: action_pb2.Action) -> action_pb2.Action:
+    if not action.command.operands:
+        return action
+    bare = action_pb2.Action()
+    bare.CopyFrom(action)
+    bare.command.ClearField("operands")
+    return bare
+
+
 def _canonical(action: action_pb2.Action) -> bytes:
     present = action.ListFields()
     if len(present) == 1 and _is_plain(present[0][0].message_type):  # the same, in a fifth of the time
         kind, message = present[0]
-        form = {
-            field.name: value if not field.is_repeated else dict(value) if field.message_type else list(value)
-            for field, value in message.ListFields()
-        }
-        return orjson.dumps({kind.name: form}, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps({kind.name: _form(message)}, option=orjson.OPT_SORT_KEYS)
     whole = MessageToDict(action, preserving_proto_field_name=True)
     return json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _form(message: Message) -> dict[str, object]:
+    """The JSON form of a message that is plain."""
+    return {field.name: _value(field, value) for field, value in message.ListFields()}
+
+
+def _value(field: FieldDescriptor, value: Any) -> object:
+    if not field.is_repeated:
+        return value
+    inside = field.message_type
+    if inside is None:
+        return list(value)
+    return dict(value) if inside.GetOptions().map_entry else [_form(each) for each in value]
 
 
 # Fields whose values are their own JSON form, which every encoder writes in one way: no numbers with a fraction, none
@@ -51,15 +81,14 @@ _OWN_FORM = frozenset({FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BOOL, F
 
 @cache
 def _is_plain(message: Descriptor | None) -> bool:
-    """Whether a message has only such fields, lists of them, and maps from text to text."""
-    if message is None:
-        return False
-    for field in message.fields:
-        inside = field.message_type
-        if inside is not None and not (
-            inside.GetOptions().map_entry and all(each.type == FieldDescriptor.TYPE_STRING for each in inside.fields)
-        ):
-            return False
-        if inside is None and field.type not in _OWN_FORM:
-            return False
-    return True
+    """Whether a message has only such fields, lists of them and of plain messages, and maps from text to text."""
+    return message is not None and all(_is_plain_field(field) for field in message.fields)
+
+
+def _is_plain_field(field: FieldDescriptor) -> bool:
+    inside = field.message_type
+    if inside is None:
+        return field.type in _OWN_FORM
+    if inside.GetOptions().map_entry:
+        return all(each.type == FieldDescriptor.TYPE_STRING for each in inside.fields)
+    return field.is_repeated and _is_plain(inside)

@@ -27,6 +27,7 @@ STRINGS = (
     "bkp_0",
     "rst_0",
     "sha256:" + "0" * 64,
+    "0" * 64,
     "GET",
     "UPPER_SNAKE",
     "",

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.common.v1.action_pb2 import Action, CommandAction
+from harness.common.v1.action_pb2 import Action, CommandAction, FileDigest
+from motherharness.agents import operands
 from motherharness.agents.observing import of_command
 from motherharness.agents.output import DEFAULT_LIMIT, CappedOutput, fit
 from motherharness.agents.paths import open_directory, relative
@@ -40,14 +41,21 @@ class ShellAgent:
     no secrets. It leads its own process group, which is killed when it times out, when the step is cancelled, when
     the worker is killed, and, for what it left in the background, when it ends.
 
+    The files that it runs or is given are hashed when it is proposed, and again before it runs: it does not run if they
+    are not the same.
+
     Args:
         root: the directory it works in.
         timeout: seconds a command may take when the step says nothing.
+        max_operand_bytes: size of the files a command is given, together; larger ones are refused.
     """
 
-    def __init__(self, root: Path, *, timeout: int = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self, root: Path, *, timeout: int = DEFAULT_TIMEOUT, max_operand_bytes: int = operands.MAX_BYTES
+    ) -> None:
         self._root = root.resolve()
         self._timeout = timeout
+        self._max_operand_bytes = max_operand_bytes
         self._guardian = Guardian()
 
     async def __call__(self, context: StepContext) -> dict[str, Any]:
@@ -55,9 +63,10 @@ class ShellAgent:
 
         Raises:
             TerminalError: COMMAND_FAILED if the command exits with another code than 0, COMMAND_TIMEOUT,
-                INVALID_INPUTS, PATH_ESCAPES, COMMAND_NOT_FOUND.
+                INVALID_INPUTS, PATH_ESCAPES, COMMAND_NOT_FOUND, OPERAND_CHANGED, OPERANDS_TOO_MANY, OPERANDS_TOO_LARGE,
+                OPERAND_UNREADABLE.
         """
-        action = command_action(context.inputs)
+        action = await self.bound(command_action(context.inputs))
         reason = str(context.inputs.get("reason") or context.description)
         words = [action.script, *action.argv, *action.env.values()]
         found = await asyncio.to_thread(of_command, words, action.working_directory, self._root)
@@ -69,8 +78,40 @@ class ShellAgent:
             raise TerminalError(failure_message(what, result), "COMMAND_FAILED")
         return {key: result[key] for key in ("exit_code", "stdout", "stderr", "truncated")}
 
+    async def bound(self, command: CommandAction) -> CommandAction:
+        """Return the command with the hashes of the files that it runs or is given.
+
+        Raises:
+            TerminalError: PATH_ESCAPES, OPERANDS_TOO_MANY, OPERANDS_TOO_LARGE, OPERAND_UNREADABLE.
+        """
+        parts = relative(command.working_directory or ".", self._root)
+        found: list[FileDigest] = []
+        try:
+            with open_directory(self._root, parts) as directory:
+                found = await self._operands(command, directory, parts)
+        except TerminalError as error:
+            # Not now, or, for a command that was performed, not any more: that is for whoever runs it to say.
+            if error.reason != "PATH_NOT_FOUND":
+                raise
+        bound = CommandAction()
+        bound.CopyFrom(command)
+        bound.ClearField("operands")
+        bound.operands.extend(found)
+        return bound
+
+    async def _operands(self, command: CommandAction, directory: int, parts: tuple[str, ...]) -> list[FileDigest]:
+        return await asyncio.to_thread(
+            operands.find,
+            self._root,
+            command,
+            # The directory that was opened, wherever it has been moved since.
+            working=Path(_path_of(directory, self._root, parts)),
+            path=self._environment(command.env)["PATH"],
+            max_bytes=self._max_operand_bytes,
+        )
+
     async def run(self, actions: Sequence[Action]) -> dict[str, Any]:
-        """Run the command of one action to its end.
+        """Run the command of one action to its end, if the files it is bound to are as they were.
 
         Returns:
             {"exit_code", "stdout", "stderr", "truncated", "timed_out"}; exit codes of signals are negative.
@@ -82,6 +123,7 @@ class ShellAgent:
             raise TerminalError(f"there is no program {argv[0]!r} on the PATH", "COMMAND_NOT_FOUND")
         parts = relative(command.working_directory or ".", self._root)
         with open_directory(self._root, parts) as directory:
+            operands.compare(command.operands, await self._operands(command, directory, parts))
             return await self._spawn(
                 argv, environment, _path_of(directory, self._root, parts), command.timeout_seconds or self._timeout
             )

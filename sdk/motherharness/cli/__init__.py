@@ -10,6 +10,7 @@ from motherharness.cli.approvals import approvals
 from motherharness.cli.assess import assess
 from motherharness.cli.backups import backups
 from motherharness.cli.doctor import doctor
+from motherharness.cli.keys import keys
 from motherharness.cli.local import demo, dev, token
 from motherharness.cli.policy import policy
 from motherharness.cli.work import projects, runs, tasks
@@ -37,6 +38,7 @@ app.add_typer(approvals, name="approvals")
 app.add_typer(policy, name="policy")
 app.command()(assess)
 app.add_typer(backups, name="backup")
+app.add_typer(keys, name="keys")
 app.command()(doctor)
 
 

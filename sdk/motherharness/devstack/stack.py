@@ -26,6 +26,7 @@ from motherharness.devstack.redis import (
     wipe,
 )
 from motherharness.guardian import Guardian
+from motherharness.signing_keys import create
 from motherharness.tokens import mint
 from motherharness.transport import Connection
 
@@ -72,6 +73,7 @@ class Stack:
         self._temporary = home is None
         self.home = (home or Path(tempfile.mkdtemp(prefix="harness-"))).resolve()
         self.root = (root or self.home / "work").resolve()
+        self.signing_keys = self.home / "keys"
         self.secret = secrets.token_urlsafe(48)
         self._agents = agents
         self._concurrency = concurrency
@@ -146,6 +148,9 @@ class Stack:
         """
         for directory in (self.home / "logs", self.home / "redis", self.home / "backups", self.root):
             directory.mkdir(parents=True, exist_ok=True)
+        # Made once: grants outlast a restart of what signed them.
+        if not any(self.signing_keys.glob("*.pem")):
+            create(self.signing_keys)
         self.launch("redis")
         for name in SERVICES:
             self._spawn(name)
@@ -232,6 +237,8 @@ class Stack:
             }
         if name == "orchestrator":
             told["HARNESS_APPROVAL_ADDRESS"] = self.address("approval")
+        if name == "approval":
+            told["HARNESS_APPROVAL_SIGNING_KEYS"] = str(self.signing_keys)
         if name == "backup":
             told["HARNESS_BACKUP_DIRECTORY"] = str(self.home / "backups")
             told["HARNESS_BACKUP_TARGETS"] = json.dumps(self._backup_targets())

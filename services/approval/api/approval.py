@@ -14,6 +14,7 @@ from services.approval.api.callers import sees_all, voter_of
 from services.approval.changes import not_found
 from services.approval.desk import MAX_COMMENTS, Desk
 from services.approval.gate import Gate
+from services.approval.grants.issuer import Grants
 from services.approval.inbox import Inbox
 from services.approval.lifecycle import can_vote
 from services.approval.messages import (
@@ -39,11 +40,12 @@ _RECHECK_SECONDS = 5.0
 class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
     """Translates between the contract, the gate and the desk; who may see what is decided here."""
 
-    def __init__(self, gate: Gate, desk: Desk, inbox: Inbox, events: EventLog) -> None:
+    def __init__(self, gate: Gate, desk: Desk, inbox: Inbox, events: EventLog, grants: Grants) -> None:
         self._gate = gate
         self._desk = desk
         self._inbox = inbox
         self._events = events
+        self._grants = grants
 
     async def RequestApprovals(
         self, request: approval_pb2.RequestApprovalsRequest, context: Context
@@ -275,6 +277,12 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
             by=current_caller().subject,
         )
         return approval_pb2.RedeemGrantResponse(approval_id=approval_id)
+
+    async def ListGrantKeys(
+        self, request: approval_pb2.ListGrantKeysRequest, context: Context
+    ) -> approval_pb2.ListGrantKeysResponse:
+        """Publish what grants are verified with."""
+        return approval_pb2.ListGrantKeysResponse(keys=self._grants.keys())
 
 
 async def _first_of(*events: asyncio.Event) -> None:

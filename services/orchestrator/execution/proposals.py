@@ -12,7 +12,7 @@ from services.orchestrator.approvals import STATES, decided, proposal_item
 from services.orchestrator.engine.commands import Clear, Deny, Park, Reply
 from services.orchestrator.engine.model import Json, Run, StepStatus
 from services.orchestrator.execution.executor import Executor
-from services.runtime.digest import digest_of
+from services.runtime.digest import digest_of, intent_of
 from services.runtime.errors import FailedPrecondition, NotFound
 
 CALL_TIMEOUT_S = 10.0
@@ -62,13 +62,13 @@ class Proposals:
         digest = digest_of(actions)
         record = step.records.get(ordinal)
         if record is not None:
-            if record["digest"] != digest:
+            if record["digest"] != intent_of(actions):
                 raise FailedPrecondition(
                     "ACTIONS_CHANGED",
                     f"proposal {ordinal} of step {step_id} was performed with other actions; a handler must propose "
                     "the same actions in the same order in every attempt",
                 )
-            return Proposal("performed", digest, result=record["result"])
+            return Proposal("performed", record["digest"], result=record["result"])
         first = step.generations.get(ordinal, 0)
         for generation in range(first, first + MAX_GENERATIONS):
             item = proposal_item(run, spec, attempt, ordinal, generation, digest, actions, reason, told)

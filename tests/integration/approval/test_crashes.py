@@ -57,7 +57,11 @@ async def watch(address: list[str], count: int) -> list[approval_pb2.WatchDecisi
 
 @pytest.fixture
 async def process(fresh_redis: RedisServer, tmp_path: Path) -> AsyncIterator[ServiceProcess]:
-    environment = {"HARNESS_REDIS_URL": fresh_redis.url("approval"), "HARNESS_APPROVAL_PUBLISH_SECONDS": "0.2"}
+    environment = {
+        "HARNESS_REDIS_URL": fresh_redis.url("approval"),
+        "HARNESS_APPROVAL_PUBLISH_SECONDS": "0.2",
+        "HARNESS_APPROVAL_SIGNING_KEYS": str(tmp_path / "keys"),
+    }
     process = ServiceProcess("services.approval", tmp_path, environment)
     await process.launch()
     yield process

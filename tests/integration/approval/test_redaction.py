@@ -59,6 +59,8 @@ def action_with(kind: str, field: FieldDescriptor, secret: str) -> action_pb2.Ac
     value = getattr(inside, field.name)
     if isinstance(value, Struct):
         value.update({"deep": [{"value": f"a {secret} b", f"key {secret}": 1, "argv": ["x", secret]}]})
+    elif field.message_type is action_pb2.FileDigest.DESCRIPTOR:
+        value.add(path=f"a {secret} b", sha256="0" * 64)
     elif field.message_type is not None:
         value[f"name {secret}"] = f"value {secret}"
     elif field.is_repeated:

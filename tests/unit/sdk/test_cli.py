@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -109,3 +110,14 @@ def test_token_round_trip() -> None:
         app, ["token", "--subject", "a", "--role", "king"], env={"HARNESS_JWT_SECRET": "s" * 32}
     )
     assert refused.exit_code == 2
+
+
+def test_a_new_key_is_a_private_file_in_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    made = CliRunner().invoke(app, ["keys", "new", str(folder), "--json"])
+    assert made.exit_code == 0, made.output
+    (file,) = folder.iterdir()
+    assert json.loads(made.stdout) == {"file": str(file)}
+    assert file.stat().st_mode & 0o077 == 0
+    (tmp_path / "file").write_text("")
+    assert CliRunner().invoke(app, ["keys", "new", str(tmp_path / "file")]).exit_code == 2

@@ -8,12 +8,13 @@ from harness.common.v1.action_pb2 import (
     ApiCallAction,
     CommandAction,
     FileDeleteAction,
+    FileDigest,
     FileWriteAction,
     GitPushAction,
     StepStartAction,
 )
-from motherharness.digest import digest
-from services.runtime.digest import digest_of
+from motherharness.digest import digest, intent
+from services.runtime.digest import digest_of, intent_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
@@ -34,6 +35,9 @@ def start(inputs: dict[str, object]) -> StepStartAction:
 actions = st.one_of(
     st.builds(CommandAction, script=texts, working_directory=texts, env=st.dictionaries(texts, texts, max_size=3)),
     st.builds(CommandAction, argv=st.lists(texts, max_size=4), timeout_seconds=st.integers(0, 86400)),
+    st.builds(
+        CommandAction, script=texts, operands=st.lists(st.builds(FileDigest, path=texts, sha256=texts), max_size=3)
+    ),
     st.builds(FileDeleteAction, path=texts, recursive=st.booleans()),
     st.builds(GitPushAction, remote=texts, refspecs=st.lists(texts, max_size=3), force=st.booleans()),
     st.builds(FileWriteAction, path=texts, content=st.binary(max_size=40), mode=st.integers(0, 4095)),
@@ -74,3 +78,16 @@ def test_known_value() -> None:
 def test_order_and_content_count() -> None:
     one, two = (Action(command=CommandAction(script=script)) for script in ("ls", "ls "))
     assert len({digest([one]), digest([two]), digest([one, two]), digest([two, one])}) == 4
+
+
+def test_operands_are_part_of_the_digest_and_not_of_the_intent() -> None:
+    bare = Action(command=CommandAction(script="bash x.sh"))
+    bound = Action(command=CommandAction(script="bash x.sh", operands=[FileDigest(path="x.sh", sha256="0" * 64)]))
+    other = Action(command=CommandAction(script="bash x.sh", operands=[FileDigest(path="x.sh", sha256="1" * 64)]))
+    assert len({digest([bare]), digest([bound]), digest([other])}) == 3
+    assert {intent([bare]), intent([bound]), intent([other])} == {digest([bare])}
+    assert intent([Action(command=CommandAction(script="bash y.sh"))]) != intent([bound])
+    for actions in ([bare], [bound], [bound, bare]):
+        assert (digest(actions), intent(actions)) == (digest_of(actions), intent_of(actions))
+    # What is asked is left as it was.
+    assert bound.command.operands

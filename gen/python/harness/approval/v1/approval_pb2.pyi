@@ -1576,3 +1576,94 @@ class RedeemGrantResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RedeemGrantResponse: _TypeAlias = RedeemGrantResponse  # noqa: Y015
+
+@_typing.final
+class ListGrantKeysRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGrantKeysRequest: _TypeAlias = ListGrantKeysRequest  # noqa: Y015
+
+@_typing.final
+class ListGrantKeysResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantKey]:
+        """In the order in which they sign; those that no longer do verify what they signed."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[Global___GrantKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGrantKeysResponse: _TypeAlias = ListGrantKeysResponse  # noqa: Y015
+
+@_typing.final
+class GrantKey(_message.Message):
+    """A public Ed25519 key, with the names and values of a JSON Web Key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KID_FIELD_NUMBER: _builtins.int
+    KTY_FIELD_NUMBER: _builtins.int
+    CRV_FIELD_NUMBER: _builtins.int
+    X_FIELD_NUMBER: _builtins.int
+    ALG_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    RETIRE_TIME_FIELD_NUMBER: _builtins.int
+    kid: _builtins.str
+    """The key's RFC 7638 thumbprint, as in the header of the grants it signs."""
+    kty: _builtins.str
+    """"OKP"."""
+    crv: _builtins.str
+    """"Ed25519"."""
+    x: _builtins.str
+    """The key, base64url without padding."""
+    alg: _builtins.str
+    """"EdDSA"."""
+    use: _builtins.str
+    """"sig"."""
+    @_builtins.property
+    def not_before(self) -> _timestamp_pb2.Timestamp:
+        """When it begins to sign, where that is known."""
+
+    @_builtins.property
+    def retire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the key after it begins to sign, where that is known."""
+
+    def __init__(
+        self,
+        *,
+        kid: _builtins.str = ...,
+        kty: _builtins.str = ...,
+        crv: _builtins.str = ...,
+        x: _builtins.str = ...,
+        alg: _builtins.str = ...,
+        use: _builtins.str = ...,
+        not_before: _timestamp_pb2.Timestamp | None = ...,
+        retire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["not_before", b"not_before", "retire_time", b"retire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alg", b"alg", "crv", b"crv", "kid", b"kid", "kty", b"kty", "not_before", b"not_before", "retire_time", b"retire_time", "use", b"use", "x", b"x"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantKey: _TypeAlias = GrantKey  # noqa: Y015

@@ -110,6 +110,11 @@ class ApprovalServiceStub:
                 request_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.RedeemGrantRequest.SerializeToString,
                 response_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.RedeemGrantResponse.FromString,
                 _registered_method=True)
+        self.ListGrantKeys = channel.unary_unary(
+                '/harness.approval.v1.ApprovalService/ListGrantKeys',
+                request_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.ListGrantKeysRequest.SerializeToString,
+                response_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.ListGrantKeysResponse.FromString,
+                _registered_method=True)
 
 
 class ApprovalServiceServicer:
@@ -234,7 +239,17 @@ class ApprovalServiceServicer:
 
     def RedeemGrant(self, request, context):
         """RedeemGrant consumes a grant, once. The digest, run, step and attempt must be those it was given for.
-        NOT_FOUND if there is no such grant; FAILED_PRECONDITION (GRANT_REDEEMED, GRANT_EXPIRED, GRANT_MISMATCH) otherwise.
+        FAILED_PRECONDITION (GRANT_INVALID) if it is not signed by a key in force, whatever else is wrong with it; NOT_FOUND
+        (GRANT_NOT_FOUND) if it is, and does not hold any more; FAILED_PRECONDITION (GRANT_REDEEMED, GRANT_EXPIRED,
+        GRANT_MISMATCH) otherwise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGrantKeys(self, request, context):
+        """ListGrantKeys returns the public keys that grants are verified with, as a JSON Web Key Set (RFC 7517, RFC 8037).
+        A grant is a compact JWS (EdDSA) with the claims iss, sub (approval), rev, digest, run, step, attempt, iat, exp, jti.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -317,6 +332,11 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
                     servicer.RedeemGrant,
                     request_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.RedeemGrantRequest.FromString,
                     response_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.RedeemGrantResponse.SerializeToString,
+            ),
+            'ListGrantKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGrantKeys,
+                    request_deserializer=harness_dot_approval_dot_v1_dot_approval__pb2.ListGrantKeysRequest.FromString,
+                    response_serializer=harness_dot_approval_dot_v1_dot_approval__pb2.ListGrantKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -725,6 +745,33 @@ class ApprovalService:
             '/harness.approval.v1.ApprovalService/RedeemGrant',
             harness_dot_approval_dot_v1_dot_approval__pb2.RedeemGrantRequest.SerializeToString,
             harness_dot_approval_dot_v1_dot_approval__pb2.RedeemGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGrantKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.approval.v1.ApprovalService/ListGrantKeys',
+            harness_dot_approval_dot_v1_dot_approval__pb2.ListGrantKeysRequest.SerializeToString,
+            harness_dot_approval_dot_v1_dot_approval__pb2.ListGrantKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -72,7 +72,13 @@ class ApprovalServiceStub:
     """
     RedeemGrant: _aio.UnaryUnaryMultiCallable[_approval_pb2.RedeemGrantRequest, _approval_pb2.RedeemGrantResponse]
     """RedeemGrant consumes a grant, once. The digest, run, step and attempt must be those it was given for.
-    NOT_FOUND if there is no such grant; FAILED_PRECONDITION (GRANT_REDEEMED, GRANT_EXPIRED, GRANT_MISMATCH) otherwise.
+    FAILED_PRECONDITION (GRANT_INVALID) if it is not signed by a key in force, whatever else is wrong with it; NOT_FOUND
+    (GRANT_NOT_FOUND) if it is, and does not hold any more; FAILED_PRECONDITION (GRANT_REDEEMED, GRANT_EXPIRED,
+    GRANT_MISMATCH) otherwise.
+    """
+    ListGrantKeys: _aio.UnaryUnaryMultiCallable[_approval_pb2.ListGrantKeysRequest, _approval_pb2.ListGrantKeysResponse]
+    """ListGrantKeys returns the public keys that grants are verified with, as a JSON Web Key Set (RFC 7517, RFC 8037).
+    A grant is a compact JWS (EdDSA) with the claims iss, sub (approval), rev, digest, run, step, attempt, iat, exp, jti.
     """
 
 class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -223,7 +229,19 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_approval_pb2.RedeemGrantRequest, _abc.Awaitable[_approval_pb2.RedeemGrantResponse]],
     ) -> _abc.Awaitable[_approval_pb2.RedeemGrantResponse]:
         """RedeemGrant consumes a grant, once. The digest, run, step and attempt must be those it was given for.
-        NOT_FOUND if there is no such grant; FAILED_PRECONDITION (GRANT_REDEEMED, GRANT_EXPIRED, GRANT_MISMATCH) otherwise.
+        FAILED_PRECONDITION (GRANT_INVALID) if it is not signed by a key in force, whatever else is wrong with it; NOT_FOUND
+        (GRANT_NOT_FOUND) if it is, and does not hold any more; FAILED_PRECONDITION (GRANT_REDEEMED, GRANT_EXPIRED,
+        GRANT_MISMATCH) otherwise.
+        """
+
+    @_abc_1.abstractmethod
+    def ListGrantKeys(
+        self,
+        request: _approval_pb2.ListGrantKeysRequest,
+        context: _aio.ServicerContext[_approval_pb2.ListGrantKeysRequest, _abc.Awaitable[_approval_pb2.ListGrantKeysResponse]],
+    ) -> _abc.Awaitable[_approval_pb2.ListGrantKeysResponse]:
+        """ListGrantKeys returns the public keys that grants are verified with, as a JSON Web Key Set (RFC 7517, RFC 8037).
+        A grant is a compact JWS (EdDSA) with the claims iss, sub (approval), rev, digest, run, step, attempt, iat, exp, jti.
         """
 
 def add_ApprovalServiceServicer_to_server(servicer: ApprovalServiceServicer, server: _aio.Server) -> None: ...

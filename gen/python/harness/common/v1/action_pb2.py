@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eharness/common/v1/action.proto\x12\x11harness.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x98\x05\n\x06\x41\x63tion\x12<\n\x07\x63ommand\x18\x01 \x01(\x0b\x32 .harness.common.v1.CommandActionH\x00R\x07\x63ommand\x12\x43\n\nfile_write\x18\x02 \x01(\x0b\x32\".harness.common.v1.FileWriteActionH\x00R\tfileWrite\x12\x46\n\x0b\x66ile_delete\x18\x03 \x01(\x0b\x32#.harness.common.v1.FileDeleteActionH\x00R\nfileDelete\x12O\n\x0e\x63ode_execution\x18\x04 \x01(\x0b\x32&.harness.common.v1.CodeExecutionActionH\x00R\rcodeExecution\x12=\n\x08\x61pi_call\x18\x05 \x01(\x0b\x32 .harness.common.v1.ApiCallActionH\x00R\x07\x61piCall\x12=\n\x08git_push\x18\x06 \x01(\x0b\x32 .harness.common.v1.GitPushActionH\x00R\x07gitPush\x12X\n\x11workflow_creation\x18\x07 \x01(\x0b\x32).harness.common.v1.WorkflowCreationActionH\x00R\x10workflowCreation\x12\x43\n\nstep_start\x18\x08 \x01(\x0b\x32\".harness.common.v1.StepStartActionH\x00R\tstepStart\x12\x46\n\x0bstep_result\x18\t \x01(\x0b\x32#.harness.common.v1.StepResultActionH\x00R\nstepResultB\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"\xe9\x03\n\rCommandAction\x12\x1d\n\x04\x61rgv\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x04\x61rgv\x12!\n\x06script\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@R\x06script\x12\x35\n\x11working_directory\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80 R\x10workingDirectory\x12\x46\n\x03\x65nv\x18\x04 \x03(\x0b\x32).harness.common.v1.CommandAction.EnvEntryB\t\xbaH\x06\x9a\x01\x03\x10\x80\x02R\x03\x65nv\x12\x32\n\x0ftimeout_seconds\x18\x05 \x01(\rB\t\xbaH\x06*\x04\x18\x80\xa3\x05R\x0etimeoutSeconds\x1a\x36\n\x08\x45nvEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01:\xaa\x01\xbaH\xa6\x01\x1a\xa3\x01\n\x16\x63ommand.argv_or_script\x12Wset exactly one of argv (a program and its arguments) and script (a shell command line)\x1a\x30(size(this.argv) > 0) != (size(this.script) > 0)\"u\n\x0f\x46ileWriteAction\x12\x1e\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80 R\x04path\x12$\n\x07\x63ontent\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\x80\x80\x01R\x07\x63ontent\x12\x1c\n\x04mode\x18\x03 \x01(\rB\x08\xbaH\x05*\x03\x18\xff\x1fR\x04mode\"P\n\x10\x46ileDeleteAction\x12\x1e\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80 R\x04path\x12\x1c\n\trecursive\x18\x02 \x01(\x08R\trecursive\"^\n\x13\x43odeExecutionAction\x12%\n\x08language\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01(@R\x08language\x12 \n\x04\x63ode\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x10\x01(\x80\x80\x80\x01R\x04\x63ode\"\x8e\x02\n\rApiCallAction\x12/\n\x06method\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Za-z]{1,16}$R\x06method\x12\x1c\n\x03url\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80@R\x03url\x12R\n\x07headers\x18\x03 \x03(\x0b\x32-.harness.common.v1.ApiCallAction.HeadersEntryB\t\xbaH\x06\x9a\x01\x03\x10\x80\x01R\x07headers\x12\x1e\n\x04\x62ody\x18\x04 \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\x80\x80\x01R\x04\x62ody\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xa7\x01\n\rGitPushAction\x12\"\n\x06remote\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x10R\x06remote\x12%\n\x08refspecs\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x08refspecs\x12\x14\n\x05\x66orce\x18\x03 \x01(\x08R\x05\x66orce\x12\x35\n\x11working_directory\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80 R\x10workingDirectory\"c\n\x16WorkflowCreationAction\x12\x1e\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x02R\x04name\x12)\n\ndefinition\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@R\ndefinition\"\xb1\x01\n\x0fStepStartAction\x12!\n\x07step_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01R\x06stepId\x12\x1d\n\x05\x61gent\x18\x02 \x01(\tB\x07\xbaH\x04r\x02(@R\x05\x61gent\x12+\n\x0b\x64\x65scription\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x0b\x64\x65scription\x12/\n\x06inputs\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x06inputs\"\x85\x01\n\x10StepResultAction\x12!\n\x07step_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01R\x06stepId\x12\x1d\n\x05\x61gent\x18\x02 \x01(\tB\x07\xbaH\x04r\x02(@R\x05\x61gent\x12/\n\x06result\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x06result*\xca\x01\n\x0c\x41pprovalType\x12\x1d\n\x19\x41PPROVAL_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41PPROVAL_TYPE_FILE_WRITE\x10\x01\x12 \n\x1c\x41PPROVAL_TYPE_CODE_EXECUTION\x10\x02\x12\x1a\n\x16\x41PPROVAL_TYPE_GIT_PUSH\x10\x03\x12#\n\x1f\x41PPROVAL_TYPE_WORKFLOW_CREATION\x10\x04\x12\x1a\n\x16\x41PPROVAL_TYPE_API_CALL\x10\x05*|\n\x0b\x45nvironment\x12\x1b\n\x17\x45NVIRONMENT_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45NVIRONMENT_DEVELOPMENT\x10\x01\x12\x17\n\x13\x45NVIRONMENT_STAGING\x10\x02\x12\x1a\n\x16\x45NVIRONMENT_PRODUCTION\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eharness/common/v1/action.proto\x12\x11harness.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x98\x05\n\x06\x41\x63tion\x12<\n\x07\x63ommand\x18\x01 \x01(\x0b\x32 .harness.common.v1.CommandActionH\x00R\x07\x63ommand\x12\x43\n\nfile_write\x18\x02 \x01(\x0b\x32\".harness.common.v1.FileWriteActionH\x00R\tfileWrite\x12\x46\n\x0b\x66ile_delete\x18\x03 \x01(\x0b\x32#.harness.common.v1.FileDeleteActionH\x00R\nfileDelete\x12O\n\x0e\x63ode_execution\x18\x04 \x01(\x0b\x32&.harness.common.v1.CodeExecutionActionH\x00R\rcodeExecution\x12=\n\x08\x61pi_call\x18\x05 \x01(\x0b\x32 .harness.common.v1.ApiCallActionH\x00R\x07\x61piCall\x12=\n\x08git_push\x18\x06 \x01(\x0b\x32 .harness.common.v1.GitPushActionH\x00R\x07gitPush\x12X\n\x11workflow_creation\x18\x07 \x01(\x0b\x32).harness.common.v1.WorkflowCreationActionH\x00R\x10workflowCreation\x12\x43\n\nstep_start\x18\x08 \x01(\x0b\x32\".harness.common.v1.StepStartActionH\x00R\tstepStart\x12\x46\n\x0bstep_result\x18\t \x01(\x0b\x32#.harness.common.v1.StepResultActionH\x00R\nstepResultB\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"\xae\x04\n\rCommandAction\x12\x1d\n\x04\x61rgv\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x04\x61rgv\x12!\n\x06script\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@R\x06script\x12\x35\n\x11working_directory\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80 R\x10workingDirectory\x12\x46\n\x03\x65nv\x18\x04 \x03(\x0b\x32).harness.common.v1.CommandAction.EnvEntryB\t\xbaH\x06\x9a\x01\x03\x10\x80\x02R\x03\x65nv\x12\x32\n\x0ftimeout_seconds\x18\x05 \x01(\rB\t\xbaH\x06*\x04\x18\x80\xa3\x05R\x0etimeoutSeconds\x12\x43\n\x08operands\x18\x06 \x03(\x0b\x32\x1d.harness.common.v1.FileDigestB\x08\xbaH\x05\x92\x01\x02\x10@R\x08operands\x1a\x36\n\x08\x45nvEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01:\xaa\x01\xbaH\xa6\x01\x1a\xa3\x01\n\x16\x63ommand.argv_or_script\x12Wset exactly one of argv (a program and its arguments) and script (a shell command line)\x1a\x30(size(this.argv) > 0) != (size(this.script) > 0)\"[\n\nFileDigest\x12\x1e\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80 R\x04path\x12-\n\x06sha256\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x06sha256\"u\n\x0f\x46ileWriteAction\x12\x1e\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80 R\x04path\x12$\n\x07\x63ontent\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\x80\x80\x01R\x07\x63ontent\x12\x1c\n\x04mode\x18\x03 \x01(\rB\x08\xbaH\x05*\x03\x18\xff\x1fR\x04mode\"P\n\x10\x46ileDeleteAction\x12\x1e\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80 R\x04path\x12\x1c\n\trecursive\x18\x02 \x01(\x08R\trecursive\"^\n\x13\x43odeExecutionAction\x12%\n\x08language\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01(@R\x08language\x12 \n\x04\x63ode\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x10\x01(\x80\x80\x80\x01R\x04\x63ode\"\x8e\x02\n\rApiCallAction\x12/\n\x06method\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Za-z]{1,16}$R\x06method\x12\x1c\n\x03url\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80@R\x03url\x12R\n\x07headers\x18\x03 \x03(\x0b\x32-.harness.common.v1.ApiCallAction.HeadersEntryB\t\xbaH\x06\x9a\x01\x03\x10\x80\x01R\x07headers\x12\x1e\n\x04\x62ody\x18\x04 \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\x80\x80\x01R\x04\x62ody\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xa7\x01\n\rGitPushAction\x12\"\n\x06remote\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x10R\x06remote\x12%\n\x08refspecs\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x08refspecs\x12\x14\n\x05\x66orce\x18\x03 \x01(\x08R\x05\x66orce\x12\x35\n\x11working_directory\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80 R\x10workingDirectory\"c\n\x16WorkflowCreationAction\x12\x1e\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x02R\x04name\x12)\n\ndefinition\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@R\ndefinition\"\xb1\x01\n\x0fStepStartAction\x12!\n\x07step_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01R\x06stepId\x12\x1d\n\x05\x61gent\x18\x02 \x01(\tB\x07\xbaH\x04r\x02(@R\x05\x61gent\x12+\n\x0b\x64\x65scription\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x0b\x64\x65scription\x12/\n\x06inputs\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x06inputs\"\x85\x01\n\x10StepResultAction\x12!\n\x07step_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01R\x06stepId\x12\x1d\n\x05\x61gent\x18\x02 \x01(\tB\x07\xbaH\x04r\x02(@R\x05\x61gent\x12/\n\x06result\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x06result*\xca\x01\n\x0c\x41pprovalType\x12\x1d\n\x19\x41PPROVAL_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41PPROVAL_TYPE_FILE_WRITE\x10\x01\x12 \n\x1c\x41PPROVAL_TYPE_CODE_EXECUTION\x10\x02\x12\x1a\n\x16\x41PPROVAL_TYPE_GIT_PUSH\x10\x03\x12#\n\x1f\x41PPROVAL_TYPE_WORKFLOW_CREATION\x10\x04\x12\x1a\n\x16\x41PPROVAL_TYPE_API_CALL\x10\x05*|\n\x0b\x45nvironment\x12\x1b\n\x17\x45NVIRONMENT_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45NVIRONMENT_DEVELOPMENT\x10\x01\x12\x17\n\x13\x45NVIRONMENT_STAGING\x10\x02\x12\x1a\n\x16\x45NVIRONMENT_PRODUCTION\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,8 +47,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMMANDACTION'].fields_by_name['env']._serialized_options = b'\272H\006\232\001\003\020\200\002'
   _globals['_COMMANDACTION'].fields_by_name['timeout_seconds']._loaded_options = None
   _globals['_COMMANDACTION'].fields_by_name['timeout_seconds']._serialized_options = b'\272H\006*\004\030\200\243\005'
+  _globals['_COMMANDACTION'].fields_by_name['operands']._loaded_options = None
+  _globals['_COMMANDACTION'].fields_by_name['operands']._serialized_options = b'\272H\005\222\001\002\020@'
   _globals['_COMMANDACTION']._loaded_options = None
   _globals['_COMMANDACTION']._serialized_options = b'\272H\246\001\032\243\001\n\026command.argv_or_script\022Wset exactly one of argv (a program and its arguments) and script (a shell command line)\0320(size(this.argv) > 0) != (size(this.script) > 0)'
+  _globals['_FILEDIGEST'].fields_by_name['path']._loaded_options = None
+  _globals['_FILEDIGEST'].fields_by_name['path']._serialized_options = b'\272H\007r\005\020\001(\200 '
+  _globals['_FILEDIGEST'].fields_by_name['sha256']._loaded_options = None
+  _globals['_FILEDIGEST'].fields_by_name['sha256']._serialized_options = b'\272H\022r\0202\016^[0-9a-f]{64}$'
   _globals['_FILEWRITEACTION'].fields_by_name['path']._loaded_options = None
   _globals['_FILEWRITEACTION'].fields_by_name['path']._serialized_options = b'\272H\007r\005\020\001(\200 '
   _globals['_FILEWRITEACTION'].fields_by_name['content']._loaded_options = None
@@ -91,32 +97,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STEPRESULTACTION'].fields_by_name['step_id']._serialized_options = b'\272H\005r\003(\200\001'
   _globals['_STEPRESULTACTION'].fields_by_name['agent']._loaded_options = None
   _globals['_STEPRESULTACTION'].fields_by_name['agent']._serialized_options = b'\272H\004r\002(@'
-  _globals['_APPROVALTYPE']._serialized_start=2429
-  _globals['_APPROVALTYPE']._serialized_end=2631
-  _globals['_ENVIRONMENT']._serialized_start=2633
-  _globals['_ENVIRONMENT']._serialized_end=2757
+  _globals['_APPROVALTYPE']._serialized_start=2591
+  _globals['_APPROVALTYPE']._serialized_end=2793
+  _globals['_ENVIRONMENT']._serialized_start=2795
+  _globals['_ENVIRONMENT']._serialized_end=2919
   _globals['_ACTION']._serialized_start=113
   _globals['_ACTION']._serialized_end=777
   _globals['_COMMANDACTION']._serialized_start=780
-  _globals['_COMMANDACTION']._serialized_end=1269
-  _globals['_COMMANDACTION_ENVENTRY']._serialized_start=1042
-  _globals['_COMMANDACTION_ENVENTRY']._serialized_end=1096
-  _globals['_FILEWRITEACTION']._serialized_start=1271
-  _globals['_FILEWRITEACTION']._serialized_end=1388
-  _globals['_FILEDELETEACTION']._serialized_start=1390
-  _globals['_FILEDELETEACTION']._serialized_end=1470
-  _globals['_CODEEXECUTIONACTION']._serialized_start=1472
-  _globals['_CODEEXECUTIONACTION']._serialized_end=1566
-  _globals['_APICALLACTION']._serialized_start=1569
-  _globals['_APICALLACTION']._serialized_end=1839
-  _globals['_APICALLACTION_HEADERSENTRY']._serialized_start=1781
-  _globals['_APICALLACTION_HEADERSENTRY']._serialized_end=1839
-  _globals['_GITPUSHACTION']._serialized_start=1842
-  _globals['_GITPUSHACTION']._serialized_end=2009
-  _globals['_WORKFLOWCREATIONACTION']._serialized_start=2011
-  _globals['_WORKFLOWCREATIONACTION']._serialized_end=2110
-  _globals['_STEPSTARTACTION']._serialized_start=2113
-  _globals['_STEPSTARTACTION']._serialized_end=2290
-  _globals['_STEPRESULTACTION']._serialized_start=2293
-  _globals['_STEPRESULTACTION']._serialized_end=2426
+  _globals['_COMMANDACTION']._serialized_end=1338
+  _globals['_COMMANDACTION_ENVENTRY']._serialized_start=1111
+  _globals['_COMMANDACTION_ENVENTRY']._serialized_end=1165
+  _globals['_FILEDIGEST']._serialized_start=1340
+  _globals['_FILEDIGEST']._serialized_end=1431
+  _globals['_FILEWRITEACTION']._serialized_start=1433
+  _globals['_FILEWRITEACTION']._serialized_end=1550
+  _globals['_FILEDELETEACTION']._serialized_start=1552
+  _globals['_FILEDELETEACTION']._serialized_end=1632
+  _globals['_CODEEXECUTIONACTION']._serialized_start=1634
+  _globals['_CODEEXECUTIONACTION']._serialized_end=1728
+  _globals['_APICALLACTION']._serialized_start=1731
+  _globals['_APICALLACTION']._serialized_end=2001
+  _globals['_APICALLACTION_HEADERSENTRY']._serialized_start=1943
+  _globals['_APICALLACTION_HEADERSENTRY']._serialized_end=2001
+  _globals['_GITPUSHACTION']._serialized_start=2004
+  _globals['_GITPUSHACTION']._serialized_end=2171
+  _globals['_WORKFLOWCREATIONACTION']._serialized_start=2173
+  _globals['_WORKFLOWCREATIONACTION']._serialized_end=2272
+  _globals['_STEPSTARTACTION']._serialized_start=2275
+  _globals['_STEPSTARTACTION']._serialized_end=2452
+  _globals['_STEPRESULTACTION']._serialized_start=2455
+  _globals['_STEPRESULTACTION']._serialized_end=2588
 # @@protoc_insertion_point(module_scope)

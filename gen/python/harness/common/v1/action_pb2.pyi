@@ -160,6 +160,7 @@ class CommandAction(_message.Message):
     WORKING_DIRECTORY_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    OPERANDS_FIELD_NUMBER: _builtins.int
     script: _builtins.str
     """A command line for `bash -c`."""
     working_directory: _builtins.str
@@ -174,6 +175,12 @@ class CommandAction(_message.Message):
     def env(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Variables added to the worker's minimal environment."""
 
+    @_builtins.property
+    def operands(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileDigest]:
+        """The files it runs or is given, as they are when it is proposed: whoever runs it compares them again and refuses on
+        any difference. Sorted by path, each once.
+        """
+
     def __init__(
         self,
         *,
@@ -182,14 +189,41 @@ class CommandAction(_message.Message):
         working_directory: _builtins.str = ...,
         env: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         timeout_seconds: _builtins.int = ...,
+        operands: _abc.Iterable[Global___FileDigest] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "env", b"env", "script", b"script", "timeout_seconds", b"timeout_seconds", "working_directory", b"working_directory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "env", b"env", "operands", b"operands", "script", b"script", "timeout_seconds", b"timeout_seconds", "working_directory", b"working_directory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommandAction: _TypeAlias = CommandAction  # noqa: Y015
+
+@_typing.final
+class FileDigest(_message.Message):
+    """The content of a file at one moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Relative to the root of the worker that runs the command."""
+    sha256: _builtins.str
+    """Lower-case hex SHA-256 of all its bytes."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileDigest: _TypeAlias = FileDigest  # noqa: Y015
 
 @_typing.final
 class FileWriteAction(_message.Message):

@@ -211,7 +211,7 @@ class ActionRecord(_message.Message):
     ordinal: _builtins.int
     """The proposal's place in the step, from 1."""
     digest: _builtins.str
-    """The digest of its actions."""
+    """The digest of its actions without the operands of commands: running them may have changed the files."""
     @_builtins.property
     def result(self) -> _struct_pb2.Struct:
         """At most 64 KiB as JSON."""
@@ -592,7 +592,7 @@ class ProposeActionsResponse(_message.Message):
     grant: _builtins.str
     """Redeem it with the approval service; set when cleared."""
     digest: _builtins.str
-    """Of the actions, as the server computed it."""
+    """Of the actions, as the server computed it; of performed ones, as in `record`."""
     message: _builtins.str
     @_builtins.property
     def record(self) -> Global___ActionRecord: ...

@@ -475,11 +475,9 @@ class Reader:
 
     def endless(self, node: Node, forks: frozenset[str], grows: frozenset[str]) -> None:
         """A loop without an end: whether it starts copies of the program or takes memory."""
-        if not self._judging:
+        if not self._judging or self._loops >= _MAX_LOOPS:
             return
         self._loops += 1
-        if self._loops > _MAX_LOOPS:
-            return
         inside = self._nodes[node.first : node.last]
         if any(child.type in self.LEAVES for child in inside):
             return

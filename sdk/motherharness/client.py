@@ -9,10 +9,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import ParseDict
 
-from harness.approval.v1 import approval_pb2, policy_pb2, risk_pb2
+from harness.approval.v1 import policy_pb2, risk_pb2
 from harness.backup.v1 import backup_pb2
 from harness.common.v1 import action_pb2
 from harness.orchestrator.v1 import plan_pb2, project_pb2, run_pb2, task_pb2
+from motherharness.approvals import ApprovalCalls
 from motherharness.errors import HarnessError
 from motherharness.transport import (
     DEFAULT_TIMEOUT,
@@ -37,7 +38,7 @@ def plan_from(plan: "plan_pb2.Plan | Mapping[str, Any]") -> plan_pb2.Plan:
     return plan if isinstance(plan, plan_pb2.Plan) else ParseDict(dict(plan), plan_pb2.Plan())
 
 
-class Client:
+class Client(ApprovalCalls):
     """Calls the services on behalf of one caller. `async with Client() as client:` closes it.
 
     Every call has a deadline. Calls that are safe to repeat are repeated on UNAVAILABLE and ABORTED until it
@@ -231,45 +232,6 @@ class Client:
         return await self._transport.call(self._transport.runs.VerifyRun, request, idempotent=True)
 
     # Approvals
-
-    async def get_approval(self, approval_id: str) -> approval_pb2.Approval:
-        """Return one approval."""
-        request = approval_pb2.GetApprovalRequest(approval_id=approval_id)
-        call = self._transport.call(self._transport.approvals.GetApproval, request, idempotent=True)
-        return (await call).approval
-
-    async def list_approvals(
-        self,
-        *,
-        state: approval_pb2.ApprovalState.ValueType = approval_pb2.APPROVAL_STATE_UNSPECIFIED,
-        run_id: str = "",
-    ) -> AsyncIterator[approval_pb2.Approval]:
-        """Yield approvals, newest first: all for approvers and admins, a user's own otherwise."""
-        request = approval_pb2.ListApprovalsRequest(page_size=PAGE_SIZE, state=state, run_id=run_id)
-        while True:
-            page = await self._transport.call(self._transport.approvals.ListApprovals, request, idempotent=True)
-            for approval in page.approvals:
-                yield approval
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
-
-    async def approve(self, approval_id: str, *, reason: str = "", digest: str = "") -> approval_pb2.Approval:
-        """Approve; give the digest that was shown to decide on exactly that."""
-        return await self._decide(approval_id, approval_pb2.VERDICT_APPROVE, reason, digest)
-
-    async def reject(self, approval_id: str, *, reason: str = "", digest: str = "") -> approval_pb2.Approval:
-        """Reject; the run ends and what depends on the step is skipped."""
-        return await self._decide(approval_id, approval_pb2.VERDICT_REJECT, reason, digest)
-
-    async def _decide(
-        self, approval_id: str, verdict: approval_pb2.Verdict.ValueType, reason: str, digest: str
-    ) -> approval_pb2.Approval:
-        request = approval_pb2.DecideApprovalRequest(
-            approval_id=approval_id, verdict=verdict, reason=reason, digest=digest
-        )
-        call = self._transport.call(self._transport.approvals.DecideApproval, request, idempotent=True)
-        return (await call).approval
 
     async def assess(
         self,

@@ -12,7 +12,14 @@ from typing import Any, TypeVar
 
 import grpc
 
-from harness.approval.v1 import approval_pb2, approval_pb2_grpc, policy_pb2_grpc, risk_pb2_grpc
+from harness.approval.v1 import (
+    approval_pb2,
+    approval_pb2_grpc,
+    delegation_pb2_grpc,
+    policy_pb2_grpc,
+    remembered_pb2_grpc,
+    risk_pb2_grpc,
+)
 from harness.backup.v1 import backup_pb2_grpc
 from harness.orchestrator.v1 import agent_pb2_grpc, project_pb2_grpc, run_pb2_grpc, task_pb2_grpc
 from motherharness.errors import REQUEST_ID_KEY, HarnessError, from_rpc
@@ -122,6 +129,8 @@ class Transport:
         self.runs = run_pb2_grpc.RunServiceStub(orchestrator)
         self.agents = agent_pb2_grpc.AgentServiceStub(orchestrator)
         self.approvals = approval_pb2_grpc.ApprovalServiceStub(approval)
+        self.delegations = delegation_pb2_grpc.DelegationServiceStub(approval)
+        self.remembered = remembered_pb2_grpc.RememberedDecisionServiceStub(approval)
         self.policies = policy_pb2_grpc.PolicyServiceStub(approval)
         self.risk = risk_pb2_grpc.RiskServiceStub(approval)
         self.backups = backup_pb2_grpc.BackupServiceStub(backup)

@@ -22,8 +22,10 @@ from services.approval.remembered import DAY_MS, MAX_REMEMBER_MS, ONCE, RUN, fro
 from services.approval.risk.rules import RuleBook
 from services.approval.store.approvals import ApprovalStore, Comment
 from services.approval.store.remembered import RememberedStore
+from services.runtime.digest import digest_of
 from services.runtime.errors import FailedPrecondition, InvalidArgument, OutOfRange
 from services.runtime.redaction import redact
+from services.runtime.redaction.messages import redacted
 
 MAX_COMMENTS = 200
 """Of one approval: a thread that long is a meeting."""
@@ -179,7 +181,7 @@ class Desk:
         FailedPrecondition (POLICY_DENIED, and what `lifecycle.revise` raises).
         """
         before = approval_pb2.Approval.FromString(record.facts.body)
-        _check_editable(before.actions, actions)
+        _check_editable(record, before.actions, actions)
         policies = await self._policies.of([record.environment])
         context = convert.context_of(before.context, record.environment, self._rules)
         judgement = await asyncio.to_thread(
@@ -245,11 +247,18 @@ class Desk:
         return await self._store.comments(approval_id, start, limit)
 
 
-def _check_editable(before: Sequence[action_pb2.Action], after: Sequence[action_pb2.Action]) -> None:
+def _check_editable(record: Record, before: Sequence[action_pb2.Action], after: Sequence[action_pb2.Action]) -> None:
     kinds = [action.WhichOneof("kind") for action in before]
     if _NOT_EDITABLE.intersection(kind or "" for kind in kinds):
         raise InvalidArgument(
             "NOT_EDITABLE", "the start and the result of a step cannot be edited; reject it with a reason instead"
+        )
+    # What is stored is masked, and what is approved here is handed to the agent from there.
+    if digest_of(before) != record.digest or any(redacted(action) != action for action in after):
+        raise InvalidArgument(
+            "NOT_EDITABLE",
+            "actions with secrets in them cannot be edited; reject it, and have the secret passed by reference",
+            violations=[("actions", "must contain no secrets")],
         )
     if kinds != [action.WhichOneof("kind") for action in after]:
         wanted = ", ".join(kind or "none" for kind in kinds)

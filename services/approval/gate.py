@@ -309,7 +309,7 @@ def _answer(grants: Grants, taken: _Taken, created: Created) -> approval_pb2.Req
     if created.is_new:
         return _granted(grants, record, taken.grant_id if record.grants else "", created.now_ms)
     stored = {
-        "digest": record.digest,
+        "digest": record.asked_digest,
         "requester": record.requester,
         "run": record.run_id,
         "step": record.step_id,
@@ -333,7 +333,7 @@ def _answer(grants: Grants, taken: _Taken, created: Created) -> approval_pb2.Req
 
 def _granted(grants: Grants, record: Record, grant_id: str, now_ms: int) -> approval_pb2.RequestedApproval:
     """The answer about an approval, with a grant if there is an id for one."""
-    answer = approval_pb2.RequestedApproval(approval=approval_message(record, with_actions=False))
+    answer = approval_pb2.RequestedApproval(approval=approval_message(record, with_actions=record.facts.revision > 1))
     if grant_id:
         claims = Claims(
             approval_id=record.id,

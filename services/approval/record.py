@@ -94,8 +94,9 @@ class Facts:
 class Record:
     """An approval. `initiators` are people besides the requester on whose initiative the actions would run.
 
-    Times are milliseconds of the Redis clock, 0 where there is none. `grants` are the hashes of those that hold.
-    `version` counts changes; `comments` does not belong to what it counts.
+    Times are milliseconds of the Redis clock, 0 where there is none. `asked_digest` is that of the actions before
+    anybody edited them. `grants` are the hashes of those that hold. `version` counts changes; `comments` does not
+    belong to what it counts.
     """
 
     id: str
@@ -110,6 +111,7 @@ class Record:
     project_id: str = ""
     environment: str = ""
     agent: str = ""
+    asked_digest: str = ""
     initiators: tuple[str, ...] = ()
     decide_by_ms: int = 0
     escalate_at_ms: int = 0

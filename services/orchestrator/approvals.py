@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.approval.v1 import approval_pb2 as apb
-from harness.approval.v1 import risk_pb2
+from harness.approval.v1 import audit_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from harness.orchestrator.v1 import agent_pb2
 from services.orchestrator.engine.commands import Decided
@@ -22,6 +23,9 @@ MAX_CALL_BYTES = 2 * 1024 * 1024
 
 MAX_OBSERVED_BYTES = 1024 * 1024
 """Content of files that a proposal may carry, as the contract says."""
+
+LATER = frozenset({"TOO_MANY_PENDING", "RATE_LIMITED"})
+"""What the approval service refuses for now only."""
 
 STATES = {
     apb.APPROVAL_STATE_APPROVED: "approved",
@@ -107,6 +111,7 @@ def approval_item(run: Run, step_id: str) -> Owed:
     item = apb.ApprovalItem(
         request_id=f"{run.header.run_id}/{step_id}/{step.gate.kind.value}/{attempt}",
         requester=run.header.owner,
+        initiators=run.header.initiators,
         actions=[action],
         context=context_of(run, spec),
         reason=redact(spec.description)[:4096],
@@ -154,6 +159,7 @@ def proposal_item(
     return apb.ApprovalItem(
         request_id=f"{run.header.run_id}/{spec.id}/actions/{ordinal}/{name}",
         requester=run.header.owner,
+        initiators=run.header.initiators,
         actions=actions,
         context=context,
         reason=reason,
@@ -171,4 +177,14 @@ def answer_of(approval: apb.Approval) -> str:
 def decided(step_id: str, approval: apb.Approval) -> Decided:
     """Return the command that carries a decision to the run."""
     decision = approval.decision
-    return Decided(step_id, approval.id, STATES[approval.state], decision.decided_by or "the system", decision.reason)
+    code = decision.reject_code
+    return Decided(
+        step_id,
+        approval.id,
+        STATES[approval.state],
+        decision.decided_by or "the system",
+        decision.reason,
+        audit_pb2.RejectCode.Name(code).removeprefix("REJECT_CODE_").lower() if code else "",
+        # Jitter is a matter of load, not of secrecy.
+        random.random(),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from services.orchestrator.assessment import Assessor
 from services.orchestrator.engine.decide import Decision, start
@@ -32,9 +32,11 @@ class Starter:
         self._on_start = on_start
 
     async def start(
-        self, task: Task, project: Project, *, request_key: str, fingerprint: str
+        self, task: Task, project: Project, *, by: Sequence[str], request_key: str, fingerprint: str
     ) -> tuple[str, Run | None]:
         """Create a run of the task; return its id, and its state unless an earlier identical request made it.
+
+        `by` are the people who start it, none of whom may approve what it does.
 
         Raises:
             FailedPrecondition: TASK_HAS_ACTIVE_RUN, or POLICY_DENIED.
@@ -50,6 +52,7 @@ class Starter:
             environment=project.environment,
             query=task.query,
             specs=await self._gated(task, project, run_id),
+            initiators=tuple(sorted(set(by) - {"", task.owner})),
         )
         decision = start(header, self._clock.now_ms())
         said = await self._runs.create(decision, Creation(request_key, fingerprint))

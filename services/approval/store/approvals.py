@@ -319,6 +319,7 @@ def _draft_record(approval_id: str, draft: Draft) -> Record:
         project_id=draft.project_id,
         environment=draft.environment,
         agent=draft.agent,
+        asked_digest=draft.facts.digest,
         initiators=draft.initiators,
         decision=draft.decision,
         remembered_from=draft.remembered_from,

@@ -1,8 +1,8 @@
 """An approval as a Redis hash.
 
 Fields, absent where they are empty: id, version, state, requester, request_id, run_id, step_id, created_ms, project_id,
-environment, agent, initiators (JSON list), decide_by_ms, escalate_at_ms, escalated_ms, use_by_ms, votes (JSON list of
-[voter, approved, reason, ms, seats, on behalf of, scope, until]), decided_approved ("1"/"0"), decided_by,
+environment, agent, asked_digest, initiators (JSON list), decide_by_ms, escalate_at_ms, escalated_ms, use_by_ms, votes
+(JSON list of [voter, approved, reason, ms, seats, on behalf of, scope, until]), decided_approved ("1"/"0"), decided_by,
 decided_reason, decided_ms, decided_code, glass (JSON object), remembered_from, attempt, grants (space-separated),
 comments; and of the revision digest, body, revision, level, score, approval_type, factor_ids (space-separated), group,
 quorum (JSON list of [role, group, count]), use_within_ms, policy_rule, policy_etag, memorable ("1").
@@ -27,7 +27,7 @@ SMALL_FIELDS = (
     *("environment", "initiators", "decide_by_ms", "escalate_at_ms", "escalated_ms", "use_by_ms", "votes"),
     *("decided_approved", "decided_by", "decided_reason", "decided_ms", "decided_code", "glass", "remembered_from"),
     *("attempt", "grants", "comments", "digest", "revision", "level", "score", "approval_type", "factor_ids"),
-    *("group", "quorum", "use_within_ms", "policy_rule", "policy_etag", "memorable", "agent"),
+    *("group", "quorum", "use_within_ms", "policy_rule", "policy_etag", "memorable", "agent", "asked_digest"),
 )
 
 
@@ -87,6 +87,7 @@ def decode(fields: Mapping[bytes, bytes]) -> Record:
         project_id=text(b"project_id"),
         environment=text(b"environment"),
         agent=text(b"agent"),
+        asked_digest=text(b"asked_digest") or text(b"digest"),
         initiators=tuple(parsed(b"initiators") or ()),
         decide_by_ms=number(b"decide_by_ms"),
         escalate_at_ms=number(b"escalate_at_ms"),
@@ -122,6 +123,7 @@ def encode(record: Record) -> Fields:
         "project_id": record.project_id,
         "environment": record.environment,
         "agent": record.agent,
+        "asked_digest": record.asked_digest,
         "initiators": orjson.dumps(record.initiators) if record.initiators else "",
         "decide_by_ms": record.decide_by_ms,
         "escalate_at_ms": record.escalate_at_ms,

@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from harness.approval.v1 import audit_pb2
 from harness.orchestrator.v1 import agent_pb2 as pb
 from harness.orchestrator.v1 import agent_pb2_grpc
 from services.orchestrator import values
@@ -123,6 +124,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             grant=proposal.grant,
             digest=proposal.digest,
             message=proposal.message,
+            actions=proposal.edited,
         )
         if proposal.outcome == "performed":
             response.record.CopyFrom(
@@ -252,6 +254,15 @@ def _lease(granted: Granted, expires: Timestamp, lease_ms: int) -> pb.StepLease:
         lease.inputs.update(spec.inputs)
     for name, result in granted.dependencies.items():
         lease.dependency_results[name].update(result or {})
+    for told in step.feedback:
+        lease.feedback.add(
+            approval_id=told["approval_id"],
+            ordinal=told["ordinal"],
+            digest=told["digest"],
+            code=audit_pb2.RejectCode.Value(f"REJECT_CODE_{told['code'].upper()}"),
+            reason=told["reason"],
+            decided_by=told["by"],
+        )
     for ordinal, record in step.records.items():
         entry = lease.records.add(ordinal=ordinal, digest=record["digest"])
         entry.result.update(record["result"])

@@ -61,8 +61,8 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         task = await visible_task(self._tasks, request.task_id)
         key, mark = "", requests.fingerprint(request)
         if request.request_id:
-            shard, caller = keys.shard_of(task.id), current_caller().subject
-            key = keys.request(shard, "run", caller, request.request_id)
+            shard, subject = keys.shard_of(task.id), current_caller().subject
+            key = keys.request(shard, "run", subject, request.request_id)
             # Looked up first: a repeat is answered even if the project was archived since.
             first = await self._tasks.made_by(key, mark)
             if first is not None:
@@ -70,7 +70,9 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         project = await visible_project(self._projects, task.project_id)
         if project.archived:
             raise archived(project.id)
-        run_id, run = await self._starter.start(task, project, request_key=key, fingerprint=mark)
+        caller = current_caller()
+        by = (caller.subject, caller.actor)
+        run_id, run = await self._starter.start(task, project, by=by, request_key=key, fingerprint=mark)
         return run_pb2.StartRunResponse(run=_shown(run or await self._visible(run_id)))
 
     async def GetRun(self, request: run_pb2.GetRunRequest, context: Context) -> run_pb2.GetRunResponse:

@@ -84,18 +84,26 @@ class GateAnswered:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """An approval was decided. ``state``: approved, rejected, expired or withdrawn."""
+    """An approval was decided. ``state``: approved, rejected, expired or withdrawn.
+
+    ``code`` is the name of the contract's RejectCode in lower case, without its prefix; empty where none was given.
+    """
 
     step_id: str
     approval_id: str
     state: str
     by: str
     reason: str = ""
+    code: str = ""
+    jitter: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """The policy, or an approval given earlier, lets the actions of a leased step run."""
+    """The policy, or an approval given earlier, lets the actions of a leased step run.
+
+    ``edited`` is the digest of what somebody put in their place before approving; empty where nobody did.
+    """
 
     step_id: str
     attempt: int
@@ -103,6 +111,7 @@ class Clear:
     digest: str
     generation: int
     approval_id: str
+    edited: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ PRIORITY_SPAN = 10**13
 GATE_CHECK_MS = 2_000
 """How soon after parking a step its approval is looked at, in case the decision overtook the parking."""
 
+FEEDBACK_CODES = frozenset({"needs_changes", "needs_information"})
+"""Rejections that ask the agent for something else: its step is tried again, and is told why."""
+
 LEASE_LOST = cmd.Reply("LEASE_LOST")
 _DONE = cmd.Reply()
 
@@ -155,6 +158,7 @@ class _Turn:
                     digest=command.digest,
                     generation=command.generation,
                     approval_id=command.approval_id,
+                    **({"edited": command.edited} if command.edited else {}),
                 )
             case cmd.Park():
                 self.park(command, spec)
@@ -325,7 +329,9 @@ class _Turn:
         if step.status is not StepStatus.WAITING_APPROVAL or gate is None or gate.approval_id != command.approval_id:
             return cmd.Reply("NOT_WAITING")
         self.clear(Timer("gate", spec.id, gate.attempt))
-        facts = {"approval_id": command.approval_id, "by": command.by, "reason": command.reason}
+        facts: dict[str, Json] = {"approval_id": command.approval_id, "by": command.by, "reason": command.reason}
+        if command.code:
+            facts["code"] = command.code
         if command.state == "approved":
             self.emit("approval_approved", spec.id, gate.attempt, **facts)
             self.pass_gate(gate.kind, spec, gate.attempt)
@@ -333,9 +339,14 @@ class _Turn:
             self.emit("approval_expired", spec.id, gate.attempt, **facts)
             self.fail(spec, gate.attempt, "APPROVAL_EXPIRED", "nobody decided in time", False, 0.0)
         else:
+            # Only what is about actions can be proposed otherwise: the start of a step is what the plan says.
+            again = command.code in FEEDBACK_CODES and gate.kind is GateKind.ACTIONS
+            if again:
+                facts["feedback"] = True
             self.emit("approval_rejected", spec.id, gate.attempt, **facts)
-            message = f"rejected by {command.by}" + (f": {command.reason}" if command.reason else "")
-            self.fail(spec, gate.attempt, "APPROVAL_REJECTED", message, False, 0.0)
+            code = f" ({command.code})" if command.code else ""
+            message = f"rejected by {command.by}{code}" + (f": {command.reason}" if command.reason else "")
+            self.fail(spec, gate.attempt, "APPROVAL_REJECTED", message, again, command.jitter)
         return _DONE
 
     def record(self, command: cmd.Record, step: Step) -> None:

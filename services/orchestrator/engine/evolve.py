@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from services.orchestrator.engine.model import (
     FINAL,
+    MAX_FEEDBACK,
     Core,
     Event,
     Gate,
@@ -150,6 +151,16 @@ def _approval_requested(draft: Draft, event: Event) -> None:
     draft.put(event.step_id, step)
 
 
+def _approval_rejected(draft: Draft, event: Event) -> None:
+    step = draft.step(event.step_id)
+    feedback = step.feedback
+    if event.data.get("feedback") and step.gate is not None:
+        told = {name: event.data.get(name, "") for name in ("approval_id", "code", "reason", "by")}
+        told |= {"ordinal": step.gate.ordinal, "digest": step.gate.digest}
+        feedback = (*feedback, told)[-MAX_FEEDBACK:]
+    draft.put(event.step_id, replace(step, gate=None, feedback=feedback))
+
+
 def _approval_decided(draft: Draft, event: Event) -> None:
     draft.put(event.step_id, replace(draft.step(event.step_id), gate=None))
 
@@ -223,7 +234,7 @@ _EVOLVE: dict[str, Callable[[Draft, Event], None]] = {
     "action_completed": _action_completed,
     "approval_requested": _approval_requested,
     "approval_approved": _approval_decided,
-    "approval_rejected": _approval_decided,
+    "approval_rejected": _approval_rejected,
     "approval_expired": _approval_decided,
 }
 

@@ -12,6 +12,10 @@ MAX_LEASE_LOSSES = 20
 """Leases a step may lose (crashed workers) before it fails: a step that kills its workers must end."""
 
 
+MAX_FEEDBACK = 10
+"""Rejections that a step keeps for its agent; a retry policy allows fewer attempts than that in earnest."""
+
+
 class RunStatus(StrEnum):
     """What a run is doing."""
 
@@ -98,6 +102,8 @@ class Header:
     environment: str
     query: str
     specs: tuple[Spec, ...]
+    initiators: tuple[str, ...] = ()
+    """Who started the run, if not its owner."""
 
     def index(self) -> Index:
         """Return the look-up tables of the plan, built once per load."""
@@ -145,6 +151,8 @@ class Step:
     result: Json = None
     error: Json = None
     records: dict[int, Json] = field(default_factory=dict)
+    feedback: tuple[Json, ...] = ()
+    """Rejections that the agent can do something about, oldest first, at most MAX_FEEDBACK."""
     reported: int = 0
     """The attempt whose outcome was recorded last."""
 
@@ -197,6 +205,7 @@ class Event:
 
 __all__ = [
     "FINAL",
+    "MAX_FEEDBACK",
     "MAX_LEASE_LOSSES",
     "Core",
     "Event",

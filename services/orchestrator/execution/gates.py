@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from harness.approval.v1 import approval_pb2 as apb
 from harness.approval.v1 import approval_pb2_grpc
 from services.orchestrator.approvals import (
+    LATER,
     STATES,
     Owed,
     answer_of,
@@ -198,6 +199,8 @@ class Gates:
 def _answers(owed: Sequence[Owed], results: Sequence[apb.RequestedApproval]) -> list[tuple[str, Command]]:
     commands: list[tuple[str, Command]] = []
     for entry, result in zip(owed, results, strict=True):
+        if result.error_reason in LATER:
+            continue  # it stays owed, and is asked again by a later scan
         if result.error_reason:
             message = f"{result.error_reason}: {result.error_message}"
             commands.append((entry.run_id, GateAnswered(entry.step_id, entry.attempt, "deny", "", message)))

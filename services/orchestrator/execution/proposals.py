@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from harness.approval.v1 import approval_pb2 as apb
 from harness.approval.v1 import approval_pb2_grpc, risk_pb2
 from harness.common.v1 import action_pb2
-from services.orchestrator.approvals import STATES, decided, proposal_item
+from services.orchestrator.approvals import LATER, STATES, decided, proposal_item
 from services.orchestrator.engine.commands import Clear, Deny, Park, Reply
 from services.orchestrator.engine.model import Json, Run, StepStatus
 from services.orchestrator.execution.executor import Executor
 from services.runtime.digest import digest_of, intent_of
-from services.runtime.errors import FailedPrecondition, NotFound
+from services.runtime.errors import FailedPrecondition, NotFound, ResourceExhausted
 
 CALL_TIMEOUT_S = 10.0
+
+RETRY_AFTER_S = 15.0
+"""When a proposal that too many others wait before is worth repeating: people decide in minutes."""
 
 MAX_GENERATIONS = 20
 """Grants for one proposal that may be spent without a recorded result; workers that die this often need a person."""
@@ -23,7 +26,10 @@ MAX_GENERATIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What became of proposed actions. ``outcome``: cleared, parked, denied or performed."""
+    """What became of proposed actions. ``outcome``: cleared, parked, denied or performed.
+
+    ``edited`` are the actions that somebody put in their place before approving; ``digest`` is theirs then.
+    """
 
     outcome: str
     digest: str
@@ -31,6 +37,7 @@ class Proposal:
     grant: str = ""
     result: Json = None
     message: str = ""
+    edited: Sequence[action_pb2.Action] = ()
 
 
 class Proposals:
@@ -55,6 +62,7 @@ class Proposals:
         Raises:
             FailedPrecondition: LEASE_LOST, ACTIONS_CHANGED (this proposal was performed with other actions),
                 ACTIONS_REFUSED (the approval service cannot take them), GRANTS_SPENT.
+            ResourceExhausted: TOO_MANY_PENDING, RATE_LIMITED; the lease is still held.
             grpc.aio.AioRpcError: the approval service did not answer; nothing is cleared.
         """
         run = await self._leased(run_id, step_id, attempt)
@@ -76,6 +84,10 @@ class Proposals:
                 apb.RequestApprovalsRequest(items=[item]), timeout=CALL_TIMEOUT_S
             )
             answer = response.results[0]
+            if answer.error_reason in LATER:
+                raise ResourceExhausted(
+                    answer.error_reason, answer.error_message, retry_after=RETRY_AFTER_S, step_id=step_id
+                )
             if answer.error_reason:
                 raise FailedPrecondition("ACTIONS_REFUSED", f"{answer.error_reason}: {answer.error_message}")
             if not _spent(answer.approval):
@@ -105,9 +117,11 @@ class Proposals:
     ) -> Proposal:
         approval = answer.approval
         if approval.state == apb.APPROVAL_STATE_APPROVED:
-            clear = Clear(step_id, attempt, ordinal, digest, generation, approval.id)
+            edited = approval.digest if approval.digest != digest else ""
+            clear = Clear(step_id, attempt, ordinal, digest, generation, approval.id, edited)
             _held(await self._executor.submit(run_id, clear), step_id, attempt)
-            return Proposal("cleared", digest, approval.id, answer.grant)
+            actions = list(approval.actions) if edited else []
+            return Proposal("cleared", approval.digest, approval.id, answer.grant, edited=actions)
         if approval.state == apb.APPROVAL_STATE_DENIED:
             deny = Deny(step_id, attempt, approval.policy_reason)
             _held(await self._executor.submit(run_id, deny), step_id, attempt)

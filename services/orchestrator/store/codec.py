@@ -56,7 +56,13 @@ def load_header(data: bytes) -> Header:
     body = orjson.loads(data)
     specs = tuple(load_spec(row) for row in body.pop("specs"))
     strings = {name: body.get(name, "") for name in ("run_id", "task_id", "project_id", "owner")}
-    return Header(**strings, environment=body.get("environment", ""), query=body.get("query", ""), specs=specs)
+    return Header(
+        **strings,
+        environment=body.get("environment", ""),
+        query=body.get("query", ""),
+        specs=specs,
+        initiators=tuple(body.get("initiators", ())),
+    )
 
 
 def load_spec(row: dict[str, Any]) -> Spec:
@@ -88,6 +94,7 @@ def load_step(data: bytes) -> Step:
     for name in ("generations", "records"):
         if name in row:
             row[name] = {int(key): value for key, value in row[name].items()}
+    row["feedback"] = tuple(row.get("feedback", ()))
     return Step(**row)
 
 

@@ -180,6 +180,40 @@ def test_a_parked_step_frees_the_worker_and_comes_back_with_its_generation() -> 
     assert run.steps["a"].failures == 0
 
 
+def test_a_rejection_that_wants_changes_tries_the_step_again_and_tells_it_why() -> None:
+    run = started(Spec("a", "shell", retry=Retry(max_attempts=2)))
+    attempt = lease(run, "a")
+    act(run, cmd.Park("a", attempt, 3, "sha256:x", 0, "apr_1"))
+    act(run, cmd.Decided("a", "apr_1", "rejected", "bob", "not all of it", "needs_changes"))
+    assert run.steps["a"].status is StepStatus.READY
+    act(run, cmd.Wake("a", attempt))
+    attempt = lease(run, "a")
+    (told,) = run.steps["a"].feedback
+    assert (told["code"], told["reason"], told["by"]) == ("needs_changes", "not all of it", "bob")
+    assert (told["ordinal"], told["digest"], told["approval_id"]) == (3, "sha256:x", "apr_1")
+    act(run, cmd.Park("a", attempt, 3, "sha256:x", 0, "apr_1"))
+    act(run, cmd.Decided("a", "apr_1", "rejected", "bob", "not all of it", "needs_changes"))
+    assert (run.core.status, run.core.reason) == (RunStatus.TERMINATED, "approval_rejected")
+
+
+@pytest.mark.parametrize("code", ["unsafe", "wrong_target", ""])
+def test_other_rejections_are_final(code: str) -> None:
+    run = started(Spec("a", "shell", retry=Retry(max_attempts=5)))
+    attempt = lease(run, "a")
+    act(run, cmd.Park("a", attempt, 1, "sha256:x", 0, "apr_1"))
+    act(run, cmd.Decided("a", "apr_1", "rejected", "bob", "no", code))
+    assert run.core.status is RunStatus.TERMINATED
+    assert run.steps["a"].feedback == ()
+    assert code in run.steps["a"].error["message"]
+
+
+def test_a_start_that_is_rejected_cannot_be_proposed_otherwise() -> None:
+    run = started(Spec("a", "coder", gated=True))
+    act(run, cmd.GateAnswered("a", 0, "human", "apr_1"))
+    act(run, cmd.Decided("a", "apr_1", "rejected", "bob", "", "needs_changes"))
+    assert run.core.status is RunStatus.TERMINATED
+
+
 def test_a_result_is_assessed_before_dependents_start() -> None:
     run = started(Spec("a", "coder"), Spec("b", "shell", depends_on=("a",)))
     attempt = lease(run, "a")

@@ -802,7 +802,9 @@ class RequestedApproval(_message.Message):
     error_message: _builtins.str
     @_builtins.property
     def approval(self) -> Global___Approval:
-        """Without its actions, which the caller has, and their preview."""
+        """Without its preview; and without its actions, which the caller has, unless somebody edited them: then these are to
+        run, and no others.
+        """
 
     def __init__(
         self,

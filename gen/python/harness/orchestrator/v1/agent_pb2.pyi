@@ -11,6 +11,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from harness.approval.v1 import audit_pb2 as _audit_pb2
 from harness.approval.v1 import risk_pb2 as _risk_pb2
 from harness.common.v1 import action_pb2 as _action_pb2
 from harness.orchestrator.v1 import run_pb2 as _run_pb2
@@ -145,6 +146,7 @@ class StepLease(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     QUERY_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     description: _builtins.str
     task_id: _builtins.str
@@ -175,6 +177,10 @@ class StepLease(_message.Message):
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActionRecord]:
         """Proposals of earlier attempts that were performed."""
 
+    @_builtins.property
+    def feedback(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rejection]:
+        """Proposals of earlier attempts that somebody wants otherwise, oldest first."""
+
     def __init__(
         self,
         *,
@@ -190,14 +196,53 @@ class StepLease(_message.Message):
         project_id: _builtins.str = ...,
         query: _builtins.str = ...,
         records: _abc.Iterable[Global___ActionRecord] | None = ...,
+        feedback: _abc.Iterable[Global___Rejection] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "lease_duration", b"lease_duration", "lease_expire_time", b"lease_expire_time", "timeout", b"timeout", "token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "dependency_results", b"dependency_results", "description", b"description", "inputs", b"inputs", "lease_duration", b"lease_duration", "lease_expire_time", b"lease_expire_time", "project_id", b"project_id", "query", b"query", "records", b"records", "task_id", b"task_id", "timeout", b"timeout", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "dependency_results", b"dependency_results", "description", b"description", "feedback", b"feedback", "inputs", b"inputs", "lease_duration", b"lease_duration", "lease_expire_time", b"lease_expire_time", "project_id", b"project_id", "query", b"query", "records", b"records", "task_id", b"task_id", "timeout", b"timeout", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StepLease: _TypeAlias = StepLease  # noqa: Y015
+
+@_typing.final
+class Rejection(_message.Message):
+    """A rejection that the agent can do something about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    ORDINAL_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    ordinal: _builtins.int
+    """The proposal's place in the step."""
+    digest: _builtins.str
+    """The digest of the actions that were rejected; proposing them again is rejected again."""
+    code: _audit_pb2.RejectCode.ValueType
+    reason: _builtins.str
+    decided_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        ordinal: _builtins.int = ...,
+        digest: _builtins.str = ...,
+        code: _audit_pb2.RejectCode.ValueType = ...,
+        reason: _builtins.str = ...,
+        decided_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "code", b"code", "decided_by", b"decided_by", "digest", b"digest", "ordinal", b"ordinal", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rejection: _TypeAlias = Rejection  # noqa: Y015
 
 @_typing.final
 class ActionRecord(_message.Message):
@@ -587,6 +632,7 @@ class ProposeActionsResponse(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
     outcome: Global___ProposalOutcome.ValueType
     approval_id: _builtins.str
     grant: _builtins.str
@@ -596,6 +642,10 @@ class ProposeActionsResponse(_message.Message):
     message: _builtins.str
     @_builtins.property
     def record(self) -> Global___ActionRecord: ...
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedCompositeFieldContainer[_action_pb2.Action]:
+        """Set when somebody edited the actions before approving: run exactly these instead; `digest` is theirs."""
+
     def __init__(
         self,
         *,
@@ -605,10 +655,11 @@ class ProposeActionsResponse(_message.Message):
         digest: _builtins.str = ...,
         record: Global___ActionRecord | None = ...,
         message: _builtins.str = ...,
+        actions: _abc.Iterable[_action_pb2.Action] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "digest", b"digest", "grant", b"grant", "message", b"message", "outcome", b"outcome", "record", b"record"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "approval_id", b"approval_id", "digest", b"digest", "grant", b"grant", "message", b"message", "outcome", b"outcome", "record", b"record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -99,7 +99,8 @@ class AgentServiceServicer:
         wait for a human parks the step and ends the lease: the step is leased again after the decision, and the same
         proposal is then answered with the grant. FAILED_PRECONDITION (LEASE_LOST) if the lease is not held.
         UNAVAILABLE if the approval service does not answer: nothing is cleared. INVALID_ARGUMENT (OBSERVED_TOO_LARGE) if
-        the content of observed files takes over 1 MiB.
+        the content of observed files takes over 1 MiB. RESOURCE_EXHAUSTED (TOO_MANY_PENDING, RATE_LIMITED) while too much
+        waits for people: the lease is held, ask again after the time in RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

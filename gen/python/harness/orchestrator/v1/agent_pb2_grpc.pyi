@@ -33,7 +33,8 @@ class AgentServiceStub:
     wait for a human parks the step and ends the lease: the step is leased again after the decision, and the same
     proposal is then answered with the grant. FAILED_PRECONDITION (LEASE_LOST) if the lease is not held.
     UNAVAILABLE if the approval service does not answer: nothing is cleared. INVALID_ARGUMENT (OBSERVED_TOO_LARGE) if
-    the content of observed files takes over 1 MiB.
+    the content of observed files takes over 1 MiB. RESOURCE_EXHAUSTED (TOO_MANY_PENDING, RATE_LIMITED) while too much
+    waits for people: the lease is held, ask again after the time in RetryInfo.
     """
     RecordActions: _aio.UnaryUnaryMultiCallable[_agent_pb2.RecordActionsRequest, _agent_pb2.RecordActionsResponse]
     """RecordActions stores what performed proposals brought back, so that a later attempt of the step gets the result
@@ -83,7 +84,8 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         wait for a human parks the step and ends the lease: the step is leased again after the decision, and the same
         proposal is then answered with the grant. FAILED_PRECONDITION (LEASE_LOST) if the lease is not held.
         UNAVAILABLE if the approval service does not answer: nothing is cleared. INVALID_ARGUMENT (OBSERVED_TOO_LARGE) if
-        the content of observed files takes over 1 MiB.
+        the content of observed files takes over 1 MiB. RESOURCE_EXHAUSTED (TOO_MANY_PENDING, RATE_LIMITED) while too much
+        waits for people: the lease is held, ask again after the time in RetryInfo.
         """
 
     @_abc_1.abstractmethod

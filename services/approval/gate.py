@@ -128,7 +128,7 @@ class Gate:
         for i, candidates in zip(asking, found, strict=True):
             item = taken[i].item
             people = frozenset({item.requester, *item.initiators})
-            holding = [one for one in candidates if one.holds_for(taken[i].facts.quorum, people)]
+            holding = [one for one in candidates if one.holds_for(taken[i].facts, people)]
             known[i] = holding[0] if holding else None
         return known
 

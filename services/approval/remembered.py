@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 from services.approval.quorum import Seat
-from services.approval.record import Record
+from services.approval.record import Facts, Record
 
 # Numbers of harness.approval.v1.RememberScope, from the narrowest.
 ONCE = 1
@@ -35,6 +35,7 @@ class Remembered:
     approval_id: str
     voters: tuple[str, ...]
     quorum: tuple[Seat, ...]
+    policy_rule: str
     created_ms: int
     until_ms: int
 
@@ -49,9 +50,13 @@ class Remembered:
             environment=self.environment,
         )
 
-    def holds_for(self, quorum: tuple[Seat, ...], people: frozenset[str]) -> bool:
-        """Whether it answers a request now: the same quorum would be asked, and none of its voters asks."""
-        return self.quorum == quorum and not people.intersection(self.voters)
+    def holds_for(self, facts: Facts, people: frozenset[str]) -> bool:
+        """Whether it answers a request of these people now.
+
+        The same quorum would be asked, for the same rules and freezes of the policy, and none of its voters asks.
+        """
+        same = (self.quorum, self.policy_rule) == (facts.quorum, facts.policy_rule)
+        return same and not people.intersection(self.voters)
 
 
 def name_of(scope: int, within: str, *, digest: str, agent: str, environment: str) -> str:
@@ -82,6 +87,7 @@ def from_decided(record: Record) -> Remembered | None:
         approval_id=record.id,
         voters=tuple(vote.voter for vote in votes),
         quorum=record.facts.quorum,
+        policy_rule=record.facts.policy_rule,
         created_ms=record.decision.at_ms,
         until_ms=min(vote.remember_until_ms for vote in votes),
     )

@@ -6,7 +6,8 @@ from typing import Any
 import grpc
 import pytest
 
-from harness.approval.v1 import approval_pb2, audit_pb2, remembered_pb2
+from harness.approval.v1 import approval_pb2, audit_pb2, remembered_pb2, risk_pb2
+from harness.common.v1 import access_pb2, action_pb2
 from harness.common.v1.action_pb2 import Action, CommandAction
 from motherharness import Client, HarnessError, StepContext, Worker
 from motherharness.devstack import Stack
@@ -39,6 +40,36 @@ async def test_what_was_edited_before_it_was_approved_is_what_runs(
     assert not (place / "build").exists()
     assert (await bob.get_approval(asked.id)).state == approval_pb2.APPROVAL_STATE_CONSUMED
     assert (await bob.get_approval(asked.id, revision=1)).actions[0] == asked.actions[0]
+
+
+async def test_two_people_of_a_quorum_agree_before_anything_runs(
+    stack: Stack, alice: Client, bob: Client, carol: Client
+) -> None:
+    place = workplace(stack.root)
+    async with Client(stack.connection("root")) as root:
+        policy = await root.get_policy(action_pb2.ENVIRONMENT_STAGING)
+        policy.rules.add(
+            id="two-people",
+            outcome=risk_pb2.POLICY_OUTCOME_HUMAN,
+            when="assessment.level >= MEDIUM",
+            explanation="Two people look at what is risky.",
+            quorum=[approval_pb2.Seat(role=access_pb2.ROLE_APPROVER, count=2)],
+        )
+        await root.update_policy(policy)
+    project = await alice.create_project("two people", environment=action_pb2.ENVIRONMENT_STAGING)
+    task = await alice.create_task(project.id, "clean", plan={"steps": [dict(risky("clean", place))]})
+    run = await alice.start_run(task.id)
+    asked = await pending(alice, run.id)
+    assert [(seat.role, seat.count) for seat in asked.quorum] == [(access_pb2.ROLE_APPROVER, 2)]
+    first = await bob.approve(asked.id, digest=asked.digest)
+    assert (first.state, [vote.voter for vote in first.votes]) == (approval_pb2.APPROVAL_STATE_PENDING, ["bob"])
+    # Somebody who votes again is still one person.
+    assert (await bob.approve(asked.id)).state == approval_pb2.APPROVAL_STATE_PENDING
+    assert effects(place) == []
+    second = await carol.approve(asked.id, digest=asked.digest)
+    assert second.state == approval_pb2.APPROVAL_STATE_APPROVED
+    assert reason(await end(alice, run.id)) == "COMPLETED"
+    assert effects(place) == ["clean"]
 
 
 async def test_a_remembered_decision_asks_nobody_again(stack: Stack, alice: Client, bob: Client) -> None:

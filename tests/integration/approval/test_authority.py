@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from harness.approval.v1 import approval_pb2, delegation_pb2, remembered_pb2
+from harness.approval.v1 import approval_pb2, delegation_pb2, policy_pb2, remembered_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from tests.integration.approval.harness import BOB, Approvals, item, reason_of, until
 from tests.support.tokens import as_
@@ -170,6 +170,22 @@ async def test_what_is_remembered_ends(service: Approvals) -> None:
         return len(await remembered_in(service))
 
     await until(kept, 0)
+    assert (await ask(service)).state == PENDING
+
+
+async def test_what_is_remembered_does_not_answer_a_rule_that_was_not_asked_then(service: Approvals) -> None:
+    first = await ask(service)
+    await service.decide(first.id, remember=PROJECT, remember_until=within(DAY))
+    assert (await ask(service)).remembered_from == first.id
+    development = action_pb2.ENVIRONMENT_DEVELOPMENT
+    reading = policy_pb2.GetPolicyRequest(environment=development)
+    policy = (await service.policies.GetPolicy(reading, metadata=ROOT)).policy
+    window = policy.freezes.add(
+        id="now", outcome=risk_pb2.POLICY_OUTCOME_HUMAN, explanation="every change is looked at"
+    )
+    window.start_time.CopyFrom(within(-DAY))
+    window.end_time.CopyFrom(within(DAY))
+    await service.policies.UpdatePolicy(policy_pb2.UpdatePolicyRequest(policy=policy), metadata=ROOT)
     assert (await ask(service)).state == PENDING
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.shell.invocation import Flow
 from services.approval.risk.shell.scope import Function
-from services.approval.risk.shell.words import SPLIT, Value, Word
+from services.approval.risk.shell.words import Value, Word
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
@@ -23,12 +23,6 @@ def call(walker: Walker, words: list[Word], stdin: Flow) -> Flow:
     """Assesses a command as the script gives it."""
     name = words[0]
     scope = walker.scope
-    if name.options:
-        flow = Flow(present=True)
-        for option in name.options:
-            given = [Word(text, name.taints, name.start, name.end) for text in (option.split(SPLIT) if SPLIT in option else option.split())]
-            flow = call(walker, [*given, *words[1:]], stdin) if given else flow
-        return flow
     if scope.aliases and (aliases := scope.aliases.get(name.text)):
         for alias in aliases:
             if alias is not None:
@@ -66,8 +60,9 @@ def repeat(walker: Walker, run: Callable[[], Flow]) -> Flow:
         if not scope.merge(mark, every=state.jumps != jumps):
             return flow
     scope.hide(scope.assigned(start))
+    mark = scope.mark()
     flow = run()
-    scope.hide(scope.assigned(start))
+    scope.merge(mark, every=True)
     return flow
 
 
@@ -133,3 +128,5 @@ def _function(walker: Walker, function: Function, arguments: Sequence[Word] | No
         for name, value in state.locals.pop().items():
             scope.restore(name, value)
         scope.restore("@", before)
+        if not state.later:  # a trap may still see what the arguments were
+            scope.forget(mark, "@")

@@ -398,9 +398,9 @@ def command(walker: Walker, node: Node, stdin: Flow, extra: Sequence[Node]) -> F
         return redirects.all_taken(walker, redirected, Flow())
     if walker.is_shown:
         first = given[0]
-        given[0] = Word(first.text, first.taints, node.start_byte, node.end_byte, first.options)
+        given[0] = Word(first.text, first.taints, node.start_byte, node.end_byte)
     else:
-        given = [Word(w.text, w.taints, 0, 0, w.options) for w in given]
+        given = [Word(w.text, w.taints) for w in given]
     flow = _with_assignments(walker, assigned, given, own) if assigned else calls.call(walker, given, own)
     return redirects.all_taken(walker, redirected, flow)
 
@@ -424,7 +424,7 @@ def _with_assignments(walker: Walker, nodes: Sequence[Node], given: list[Word], 
     flow = calls.call(walker, given, stdin)
     for name, value in before.items():
         if stays:
-            scope.put(name, one_of([value or Value(), scope.variables.get(name) or Value()]))
+            scope.put(name, one_of([value or scope.unset(name), scope.variables.get(name) or Value()]))
         else:
             scope.restore(name, value)
     return flow

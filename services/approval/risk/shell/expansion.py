@@ -66,12 +66,12 @@ class Resolver:
             return [Word(HIDDEN, value.taints, start, end)]
         texts = words.pieces(value.text, MAX_WORDS)
         self._words += len(texts)
-        return [Word(text, value.taints, start, end, value.options) for text in texts]
+        return [Word(text, value.taints, start, end) for text in texts]
 
     def text(self, node: Node) -> Value:
         """The value of a node as one word, as in an assignment: nothing splits and nothing expands."""
         value = self._value(node, quoted=True)
-        return value if value.text.isascii() else Value(words.without_marks(value.text), value.taints, value.items, value.options)
+        return value if value.text.isascii() else Value(words.without_marks(value.text), value.taints, value.items)
 
     def array(self, node: Node) -> Value:
         """The value of `(a b c)`."""
@@ -220,8 +220,7 @@ class Resolver:
         separators = self.lookup("IFS").text
         if HIDDEN in separators or any(mark in separators for mark in MARKS):
             return Value(HIDDEN, value.taints)
-        cut = words.split(value, separators)
-        return cut if cut.text is value.text else Value(cut.text, cut.taints, options=value.options)
+        return words.split(value, separators)
 
     def _arithmetic(self, node: Node) -> Value:
         inner = node.named_children

@@ -36,6 +36,7 @@ class Files:
         self._programs: dict[str, str] = {}  # copies of programs
         self._pieces: dict[str, str] = {}
         self._pipes = 0
+        self.unsure = 0  # alternatives that are being walked, of which only one happens: nothing is written over
 
     def real(self, path: str) -> str:
         """`path` with the links of this script followed; the path as it was given when none is on the way."""
@@ -64,7 +65,7 @@ class Files:
             return
         before = self._texts.get(key)
         self._taints[key] = taints | self._taints.get(key, NONE)
-        if append and key in self._taints and before is not None:
+        if (append or self.unsure) and key in self._taints and before is not None:
             text = before + text if text is not None else None
         if text is not None and len(text) > MAX_TEXT:
             self._taints[key] |= {TOO_LONG}
@@ -169,12 +170,12 @@ class Files:
 
     def overwrite(self, path: str) -> None:
         """Remembers that what a file held before is gone: all that it holds came from this script."""
-        if HIDDEN not in path and (key := self._key(path)):
+        if not self.unsure and HIDDEN not in path and (key := self._key(path)):
             self._overwritten.add(key)
 
     def make_folder(self, path: str, *, new: bool = False) -> None:
         """Remembers a folder that this script made, and whether that fails for one that was there (`new`)."""
-        if HIDDEN not in path and (key := self._key(path)):
+        if not self.unsure and HIDDEN not in path and (key := self._key(path)):
             self._folders.setdefault(key, new)
 
     def new_folders(self) -> list[str]:

@@ -14,10 +14,11 @@ from typing import cast
 from tree_sitter import Node
 
 from services.approval.risk.detectors.paths import HIDDEN, STARTED
-from services.approval.risk.shell.words import NONE, SPLIT, Value
+from services.approval.risk.shell.words import NONE, Value
 
 MAX_NAMES = 20_000  # names of one assessment; further ones are not remembered, and so stay hidden
-MAX_OPTIONS = 4  # texts that a variable may have at one point before it counts as hidden
+MAX_OPTIONS = 8  # values that a variable may have at one point before it counts as hidden
+FOLDER = " folder"  # the name under which the working directory is kept; no variable of a script can have it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,9 +37,11 @@ Entry = Value | Functions | Aliases
 
 
 class Scope:
-    """The names of one assessment."""
+    """The names of one assessment. `well_known`: what variables hold that the script has not set."""
 
-    def __init__(self) -> None:
+    def __init__(self, well_known: Mapping[str, str]) -> None:
+        self._well_known = {**well_known, FOLDER: ""}
+        self.divided = False  # whether any variable ever had one of several known values
         self.variables: dict[str, Value] = {}
         self.functions: dict[str, Functions] = {}
         self.aliases: dict[str, Aliases] = {}
@@ -50,6 +53,10 @@ class Scope:
 
     def put(self, name: str, value: Value) -> None:
         self._put(self.variables, name, value)
+
+    def unset(self, name: str) -> Value:
+        """What a variable holds that the script has not set."""
+        return Value(self._well_known.get(name, HIDDEN))
 
     def define(self, function: Function) -> None:
         self._put(self.functions, function.name, (function,))
@@ -82,6 +89,10 @@ class Scope:
         elif (known := self.variables.pop(name, None)) is not None:
             self._log.append((cast("dict[str, Entry]", self.variables), name, known))
 
+    def forget(self, mark: int, name: str) -> None:
+        """Drops the changes of a variable since `mark` that came to nothing: it has the value again that it had then."""
+        self._log[mark:] = [change for change in self._log[mark:] if change[0] is not self.variables or change[1] != name]
+
     def branches(self, runs: Sequence[Callable[[], bool]], *, one_runs: bool) -> None:
         """Runs each from the same beginning; afterwards names stand for what any of them leaves, or without `one_runs` none.
 
@@ -98,7 +109,7 @@ class Scope:
         for (at, name), table in tables.items():
             current = table.get(name)
             entries = [end[at, name][1] if (at, name) in end else current for end in ends]
-            self._put(table, name, self._either(table, entries if one_runs else [*entries, current]))
+            self._put(table, name, self._either(table, name, entries if one_runs else [*entries, current]))
 
     def take_back(self, mark: int) -> None:
         """Undoes every change since `mark`."""
@@ -132,15 +143,17 @@ class Scope:
             entries = [*entries, current]
             if not unset and table is self.variables:
                 entries = [entry for entry in entries if entry is not None] or entries
-            either = self._either(table, entries)
+            either = self._either(table, name, entries)
+            changed = changed or either != entries[0]
             if either != current:
                 self._put(table, name, either)
-                changed = True
         return changed
 
-    def _either(self, table: object, entries: list[Entry | None]) -> Entry:
+    def _either(self, table: object, name: str, entries: list[Entry | None]) -> Entry:
         if table is self.variables:
-            return one_of([e if isinstance(e, Value) else Value() for e in entries])
+            value = one_of([e if isinstance(e, Value) else self.unset(name) for e in entries])
+            self.divided = self.divided or bool(value.options)
+            return value
         return _together([e if isinstance(e, tuple) else (None,) for e in entries])
 
     def _put(self, table: Mapping[str, Entry], name: str, entry: Entry) -> None:
@@ -153,22 +166,21 @@ class Scope:
 
 
 def one_of(values: list[Value]) -> Value:
-    """The value of a variable that has one of these: hidden, but for the few texts that it can have."""
+    """The value of a variable that has one of these: hidden, with the few that it can be as its options."""
     first = values[0]
     if all(value == first for value in values[1:]):
         return first
     taints = NONE.union(*(value.taints for value in values))
     if any(value.items for value in values) and all(value.items is not None and set(value.items) <= {STARTED} for value in values):
         return Value(STARTED, taints, items=(STARTED,))  # however many there are
-    options: dict[str, None] = {}
+    options: dict[tuple[str, tuple[str, ...] | None], Value] = {}
     for value in values:
-        for text in value.options or (value.text if value.items is None else SPLIT.join(value.items),):
-            options[text] = None
-    if len(options) == 1 and not any(value.options or value.items is not None for value in values):
-        return Value(first.text, taints)
-    if len(options) > MAX_OPTIONS or any(HIDDEN in text for text in options):
-        return Value(HIDDEN, taints)
-    return Value(HIDDEN, taints, options=tuple(options))
+        for option in value.options or (value,):
+            known = options.get(key := (option.text, option.items))
+            options[key] = Value(option.text, option.taints | known.taints, option.items) if known else option
+    if len(options) == 1:
+        return next(iter(options.values()))
+    return Value(HIDDEN, taints, options=tuple(options.values()) if len(options) <= MAX_OPTIONS else ())
 
 
 def _together(groups: list[Functions | Aliases]) -> Functions | Aliases:

@@ -17,11 +17,11 @@ from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import ARGUMENTS, HIDDEN, STARTED
 from services.approval.risk.model import Context, Factor, Span
 from services.approval.risk.scoring import HIGH, NOTE
-from services.approval.risk.shell import builtins, calls, constructs, hazards, lines, statements, variables
+from services.approval.risk.shell import alternatives, builtins, calls, constructs, hazards, lines, statements, variables
 from services.approval.risk.shell.expansion import WELL_KNOWN, Resolver
 from services.approval.risk.shell.files import Files
 from services.approval.risk.shell.invocation import Flow, Invocation
-from services.approval.risk.shell.scope import Function, Scope
+from services.approval.risk.shell.scope import FOLDER, Function, Scope
 from services.approval.risk.shell.words import MARKS, NONE, SPLIT, Value, Word
 
 MAX_DEPTH = 60  # nested constructs of one script
@@ -42,7 +42,6 @@ _KEYWORDS = frozenset(
     "if then elif else fi for in do done while until case esac select function time coproc export declare local readonly typeset unset".split()
 )
 
-FOLDER = " folder"  # the name under which the working directory is kept; no variable of a script can have it
 _RESERVED = frozenset("} if then else elif fi case esac for while until do done in function select".split())
 
 Dispatch = Callable[["Walker", list[Word], Flow], Flow]
@@ -82,7 +81,7 @@ class Walker:
         self._place = paths.place_of(context)
         self.factors: list[Factor] = []
         self.state = State(Files(lambda: self.moved))
-        self.scope = Scope()
+        self.scope = Scope(WELL_KNOWN)
         self.privileged = False
         self.resolver = Resolver(self._lookup, self.assign, self._substitute, self._printed)
         self._dispatch = dispatch
@@ -231,6 +230,8 @@ class Walker:
             if handler is None:
                 self.unreadable("construct", f"A construct that is not analysed: {node.type}.", self.resolver.raw(node))
                 return Flow(present=True)
+            if self.scope.divided and node.type in alternatives.READERS:
+                return alternatives.each(self, node, lambda: handler(self, node, stdin))
             return handler(self, node, stdin)
         finally:
             self._depth -= 1

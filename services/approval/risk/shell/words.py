@@ -31,15 +31,13 @@ NONE: frozenset[str] = frozenset()
 class Word:
     """One word as the program gets it. HIDDEN stands for what is not known; `taints` tell where parts came from.
 
-    `start` and `end` are offsets into the script, 0 when they are not known. `options`: the few texts that a hidden word
-    can have, when that is known.
+    `start` and `end` are offsets into the script, 0 when they are not known.
     """
 
     text: str
     taints: frozenset[str] = NONE
     start: int = 0
     end: int = 0
-    options: tuple[str, ...] = ()
 
     @property
     def known(self) -> bool:
@@ -50,13 +48,13 @@ class Word:
 class Value:
     """What a variable or a substitution gives: its text (HIDDEN where unknown) and where it came from.
 
-    `items`: the elements of an array or of the arguments. `options`: the few texts that a hidden value can have.
+    `items`: the elements of an array or of the arguments. `options`: the few values of which a hidden one is one.
     """
 
     text: str = HIDDEN
     taints: frozenset[str] = NONE
     items: tuple[str, ...] | None = None
-    options: tuple[str, ...] = ()
+    options: tuple[Value, ...] = ()
 
 
 def decode_ansi(body: str) -> str:

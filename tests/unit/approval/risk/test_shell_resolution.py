@@ -316,6 +316,10 @@ HARMLESS = [
     "echo a; # comment",
     "cat a |\n grep b |\n sort",
     "make \\\n  -j4 \\\n  test",
+    'if [ -n "$1" ]; then d=build; else d=dist; fi; ls $d > $d.txt; cd $d && ls',
+    "".join(f'[ -n "${name}" ] && {name.upper()}=-{name}; ' for name in "abcdef") + "ls $A $B $C $D $E $F",
+    'p=0; f=0; e() { if [ "$1" = x ]; then p=$((p+1)); else f=$((f+1)); fi; }; e a; e b; e c; e d; e x; echo "$p, $f"',
+    'r() { until "$@"; do n=$((n+1)); [ $n -ge 5 ] && return 1; log "$*"; done; }; log() { echo "$*"; }; r curl x.io',
 ]
 
 

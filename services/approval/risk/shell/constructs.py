@@ -14,7 +14,7 @@ from tree_sitter import Node
 from services.approval.risk import scoring
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN, STARTED
-from services.approval.risk.shell import assignments, calls, hazards, ownership, redirects, words
+from services.approval.risk.shell import assignments, calls, flows, hazards, ownership, redirects, words
 from services.approval.risk.shell.invocation import Flow
 from services.approval.risk.shell.scope import Function, one_of
 from services.approval.risk.shell.words import NONE, Value, Word
@@ -278,6 +278,8 @@ def _for(walker: Walker, node: Node, stdin: Flow) -> Flow:
         if word.known and ("/" in word.text or "." in word.text) and (found := paths.read_factor(word.text, walker.place)):
             walker.add(found)
     taints = NONE.union(*(word.taints for word in values)) if values else NONE
+    if any("*" in word.text and flows.is_elsewhere(word.text) for word in values):
+        taints |= {flows.MANY}
     texts = list(dict.fromkeys(word.text for word in values))
     chosen = any(child.type == "select" for child in node.children)
     if chosen or len(texts) > MAX_ROUNDS or any(HIDDEN in text for text in texts):

@@ -2,7 +2,8 @@
 
 Taints: "sensitive" (read from a place that holds secrets), "local" (read from an ordinary file), "fetched" (came from the
 network), "encoded" (decoded or decompressed), "environment" (a dump of variables), "redirected" (a file, through `<` and nothing
-else: running it is running the file), "printed" (the output of a program, in a file), "endless" (a source without end), "built" (what a compiler made).
+else: running it is running the file), "printed" (the output of a program, in a file), "endless" (a source without end), "built" (what a compiler made),
+"many" (names, one by one, of the files of a place outside the working directory).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
 SENSITIVE, LOCAL, FETCHED, ENCODED, ENVIRONMENT = "sensitive", "local", "fetched", "encoded", "environment"
-REDIRECTED, PRINTED, ENDLESS, BUILT = "redirected", "printed", "endless", "built"
+REDIRECTED, PRINTED, ENDLESS, BUILT, MANY = "redirected", "printed", "endless", "built", "many"
 
 MAX_NAMES = 1000  # names in one list of files that are looked at; a longer one is UNKNOWN
 STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})  # names of what comes in
@@ -39,6 +40,11 @@ LOOKERS = frozenset(
 SPEAKERS = frozenset(
     "echo printf : true false export declare local typeset readonly alias let expr seq yes sleep logger notify-send figlet cowsay say".split()
 )
+
+
+def is_elsewhere(path: str) -> bool:
+    """Whether a path is absolute or in a home folder, and not in one for temporary files."""
+    return path.startswith(("/", "~")) and not paths.is_temporary(path)
 
 
 def reads(walker: Walker, path: str, taints: frozenset[str] = frozenset()) -> Flow:
@@ -97,6 +103,9 @@ _NAMES_FROM_INPUT = {
     "cpio": frozenset({"-o", "-p", "--create", "--pass-through"}), "pax": frozenset({"-w"}), "zip": frozenset({"-@"}), "tar": frozenset({"-T", "--files-from"}),
     "rsync": frozenset({"--files-from"}), "wget": frozenset({"-i"}), "shred": frozenset({"-"}), "bsdtar": frozenset({"-T"}),
 }  # fmt: skip
+_LOGS_IN = frozenset("ssh scp sftp sshfs autossh mosh".split())  # their `-i` names the key to log in with
+_REPLACERS = frozenset("cp mv install".split())
+_SELECTORS = frozenset("grep egrep fgrep cut awk".split())
 # Programs that take whole folders along.
 _COLLECTORS = frozenset("tar zip 7z rsync scp cp cpio rar rclone restic borg".split())
 _EVERYTHING = frozenset({"/", "~", "/root", "/home", "/users", "/etc"})
@@ -110,7 +119,15 @@ def scan_reads(walker: Walker, call: Invocation) -> frozenset[str]:
     skip_pattern = call.name in _PATTERN_FIRST and call.flags.isdisjoint({"-e", "-f", "--regexp"})
     files = walker.state.files
     moved = bool(walker.moved)
-    for arg in [*call.args, *_names_read(walker, call)]:
+    args = _without_keys(call) if call.name in _LOGS_IN else call.args
+    if (
+        call.name in _REPLACERS
+        and len(call.positionals) > 1
+        and call.args[-1] == call.positionals[-1]
+        and not call.values("-t", "--target-directory")
+    ):
+        args = call.args[:-1]  # the last one is written
+    for arg in [*args, *_names_read(walker, call)]:
         if skip_pattern and not arg.startswith("-"):
             skip_pattern = False
             if len(call.args) > 1 and not _plain_path(arg):
@@ -125,6 +142,16 @@ def scan_reads(walker: Walker, call: Invocation) -> frozenset[str]:
         if moved or "/" in text or "." in text or "~" in text or "id_" in text or "authorized_keys" in text or "\\" in text:
             taints |= _named(walker, call, text, arg)
     return taints
+
+
+def _without_keys(call: Invocation) -> list[str]:
+    """The arguments without the person's own key that a program logs in with: it is read, and does not leave the machine."""
+    kept: list[str] = []
+    for before, arg in zip(("", *call.args), call.args, strict=False):
+        key = arg if before == "-i" else arg[2:] if arg.startswith("-i") else arg.partition("=")[2] if "IdentityFile=" in arg else ""
+        if not key or not (key.startswith("~/") or (key[0] not in "/~" and ".." not in key)):
+            kept.append(arg)
+    return kept
 
 
 def _names_read(walker: Walker, call: Invocation) -> list[str]:
@@ -180,6 +207,10 @@ def _named(walker: Walker, call: Invocation, path: str, arg: str) -> frozenset[s
         walker.flag("execution.settings", scoring.NOTE, "Loads the project's own settings.", arg)
         walker.state.loaded = frozenset({SENSITIVE})
         return frozenset()
+    if found.id == "sensitive-path.read-accounts" and call.name in _SELECTORS:
+        # Everybody may read the list of accounts, and looking one up is ordinary. Where it goes is what counts.
+        walker.flag("discovery.accounts", scoring.NOTE, "Looks up accounts of this machine.", arg)
+        return frozenset({SENSITIVE})
     walker.add(found)
     return frozenset({SENSITIVE}) if found.weight >= scoring.MEDIUM else frozenset()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from services.approval.risk import patterns
 from services.approval.risk.detectors.paths import HIDDEN, STARTED
 from services.approval.risk.scoring import MEDIUM
-from services.approval.risk.shell.flows import ENCODED, ENDLESS, ENVIRONMENT, FETCHED, FETCHERS, FILTERS, LOCAL, REDIRECTED, STDIN
+from services.approval.risk.shell.flows import ENCODED, ENDLESS, ENVIRONMENT, FETCHED, FETCHERS, FILTERS, LOCAL, MANY, REDIRECTED, STDIN, is_elsewhere
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.words import decoded
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _HOLES = patterns.compile(r"%[sb]")
 _OCTAL = patterns.compile(r"(?s)\\0([0-7]{1,3})|\\.")
 _PERCENT = "\ue010"  # a percent sign that printf prints
+MAX_PLACES = 20  # places of one search that are looked at
 MAX_TEXT = 1 << 16  # characters that one command is known to print
 
 
@@ -29,6 +30,8 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
         return Flow(taints=taints | {ENDLESS}, present=True)
     if name in ("echo", "printf"):
         return Flow(spoken(name, call.args), taints, present=True)
+    if name in ("find", "fd", "locate") and any(is_elsewhere(path) for path in call.positionals[:MAX_PLACES]):
+        return Flow(taints=taints | {MANY}, present=True)
     if name in FETCHERS:
         return Flow(taints=taints | {FETCHED}, present=True)
     if name in _ENVIRONMENT and (not call.positionals or name in ("history", "fc")):

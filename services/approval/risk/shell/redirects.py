@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tree_sitter import Node
 
+from services.approval.risk import patterns, scoring
 from services.approval.risk.shell import flows
 from services.approval.risk.shell.invocation import Flow
 from services.approval.risk.shell.words import Value, Word
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
 
+_VARIABLE = patterns.compile(r'"?\$\{?\w+\}?"?')
 _ENDS_A_WORD = frozenset(";&|()")
 
 
@@ -65,7 +67,11 @@ def taken(walker: Walker, redirect: Node, flow: Flow) -> Flow:
     target = _target(walker, redirect)
     if sign in (">&", "<&") and (target.text.removesuffix("-").isdigit() or target.text == "-"):
         return flow
-    flows.writes(walker, target.text, flow, append=sign in (">>", "&>>"))
+    append = sign in (">>", "&>>")
+    if flows.MANY in target.taints and not append and destination is not None and _VARIABLE.fullmatch(walker.resolver.raw(destination)):
+        message = "Writes over one file after the other, outside the working directory."
+        walker.flag("destruction.overwrite-many", scoring.HIGH, message, walker.resolver.raw(redirect))
+    flows.writes(walker, target.text, flow, append=append)
     return Flow(taints=flow.taints, present=True)
 
 

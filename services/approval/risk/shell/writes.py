@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.approval.risk import patterns
+from services.approval.risk import patterns, scoring
 from services.approval.risk.detectors import paths
 from services.approval.risk.shell import flows
 from services.approval.risk.shell.invocation import Invocation
@@ -35,6 +36,7 @@ _TREE_OPTIONS = (
     "-b", "-B", "--branch", "--reason", "-o", "--origin", "-u", "--upload-pack", "--template", "--reference", "--depth", "--filter", "-j", "--jobs",
     "--separate-git-dir", "--shallow-since", "--shallow-exclude", "--name", "--initial-branch", "--object-format", "--ref-format",
 )  # fmt: skip
+_EXAMPLES = frozenset("example sample template dist defaults".split())  # endings of files of settings that hold no secrets
 _MODES = frozenset("chmod chown chgrp chattr setfacl".split())
 _FETCHED = frozenset({flows.FETCHED})
 _PRINTED = frozenset({flows.PRINTED})
@@ -65,11 +67,21 @@ def follow(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     carried = (call.taints | read | call.stdin.taints) - {flows.REDIRECTED}
     if call.name in ("unzip", "tar", "7z", "cpio") and flows.FETCHED in carried:
         walker.state.files.unpack("".join(call.values("-C", "--directory", "-d")[:1]))
+    if call.name == "mv" and flows.MANY in call.taints and _adds_an_ending(call.positionals):
+        message = "Renames one file after the other, outside the working directory."
+        walker.flag("destruction.rename-many", scoring.MEDIUM, message, call.excerpt, span=call.span)
     files = walker.state.files
     moves = call.name == "mv" and not all(files.is_own(path) or files.is_own_folder(path) for path in call.positionals[:-1])
     for each in _written(call, carried):
         path = each.path if call.name == "ln" else files.real(each.path)
-        if each.shown and path and "://" not in path and not _REMOTE.match(path) and (found := paths.write_factor(path, walker.place)):
+        if (
+            each.shown
+            and path
+            and "://" not in path
+            and not _REMOTE.match(path)
+            and (found := paths.write_factor(path, walker.place))
+            and not _fills_in(each.source, path)
+        ):
             walker.add(found)
         if call.name == "ln":
             continue
@@ -88,6 +100,18 @@ def follow(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
         files.write(path, taints, text, append=each.append)
     if call.name == "ln":
         _link(walker, call)
+
+
+def _adds_an_ending(operands: Sequence[str]) -> bool:
+    """Whether a file gets its own name with an ending, as what encrypts or hides files gives it."""
+    return len(operands) == 2 and operands[1].startswith(operands[0] + ".")
+
+
+def _fills_in(source: str, path: str) -> bool:
+    """Whether the project's settings are begun from the example that comes with it: `.env` from `.env.example`."""
+    folder, _, name = source.rpartition("/")
+    settings = posixpath.dirname(path) == folder and path.rpartition("/")[2].startswith(".env") and not folder.startswith(("/", "~"))
+    return settings and name.startswith(".env.") and name.rpartition(".")[2] in _EXAMPLES
 
 
 def _written(call: Invocation, carried: frozenset[str]) -> Iterator[Written]:

@@ -72,7 +72,7 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
         recheck_seconds=settings.approval_publish_seconds,
     )
     journal = Journal(redis, settings.approval_shards, [events.published])
-    policies = Policies(PolicyStore(redis), History(store, settings.environment), journal, rules)
+    policies = Policies(PolicyStore(redis), History(store, settings.environment), rules)
     grants = Grants(KeyRing.open(settings.approval_signing_keys, development=settings.environment == "development"))
     changes = Changes(store, events, journal)
     remembered = RememberedStore(redis, settings.approval_shards)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -36,10 +35,6 @@ class Journal:
     async def append(self, shard: int, event: bytes) -> None:
         """Add an entry that watchers are not told of."""
         await self._redis.xadd(keys.journal(shard), {"e": event, "p": 0})
-
-    async def append_for(self, subject: str, event: bytes) -> None:
-        """Add an entry about what is no approval, such as a policy; those about one subject are in one shard."""
-        await self.append(zlib.crc32(subject.encode()) % self._shards, event)
 
     async def trim(self) -> None:
         """Remove what every reader has read."""

@@ -34,9 +34,9 @@ in hex; `M` is an approval id without its prefix and shard: time-ordered, so tha
 | approval:{events}:stream             | stream | events, id <sequence>-0: e, t (ms)  | publish        | trim, length  |
 | approval:{events}:sequence           | string | the last sequence given             | publish        | never         |
 | approval:{events}:published          | hash   | shard -> last journal id published  | publish        | never         |
-| approval:{policy}:<environment>      | hash   | body, version, updated_by, _ms      | save_policy    | never         |
-| approval:{policy}:<env>:versions     | stream | saves, id <version>-0, fields by, ms | save_policy   | trim, length  |
-| approval:{policy}:<env>:bodies       | hash   | version -> body                     | save_policy    | with versions |
+| approval:{a00}:policy:<environment>  | hash   | body, version, updated_by, _ms      | save_policy    | never         |
+| approval:{a00}:policy:<env>:versions | stream | saves, id <version>-0, fields by, ms | save_policy   | trim, length  |
+| approval:{a00}:policy:<env>:bodies   | hash   | version -> body                     | save_policy    | with versions |
 
 `<r>`, `<p>` and `<x>` are hex SHA-256: a subject can be anything, a key should not. What ends at a
 time of its own has a TTL; everything else goes by a rule (`HARNESS_APPROVAL_RETENTION_DAYS`,
@@ -197,16 +197,20 @@ def journal(shard: int) -> str:
     return _in(shard, "journal")
 
 
+# Where a journal is beside them: who changed a policy is written down in the step that changes it.
+POLICIES_SHARD = 0
+
+
 def policy(environment: str) -> str:
     """The saved policy of an environment."""
-    return f"approval:{{policy}}:{environment}"
+    return _in(POLICIES_SHARD, f"policy:{environment}")
 
 
 def policy_versions(environment: str) -> str:
     """Who saved which version of an environment's policy, and when."""
-    return f"approval:{{policy}}:{environment}:versions"
+    return _in(POLICIES_SHARD, f"policy:{environment}:versions")
 
 
 def policy_bodies(environment: str) -> str:
     """What the versions of an environment's policy said."""
-    return f"approval:{{policy}}:{environment}:bodies"
+    return _in(POLICIES_SHARD, f"policy:{environment}:bodies")

@@ -94,14 +94,17 @@ class PolicyStore:
         entries: Any = await self._redis.xrevrange(keys.policy_versions(environment), end, "-", count=limit)
         return [_saved(entry) for entry in entries]
 
-    async def save(self, environment: str, body: bytes, by: str, seen_version: int | None) -> SavedPolicy:
-        """Replace a policy.
+    async def save(
+        self, environment: str, body: bytes, by: str, seen_version: int | None, event: tuple[bytes, bytes]
+    ) -> SavedPolicy:
+        """Replace a policy; `event` is the journal's entry, before and after the number of the new version.
 
         Raises PolicyChanged if `seen_version` is given and no longer the version (0: not saved yet).
         """
         seen = "" if seen_version is None else seen_version
         touched = [keys.policy(environment), keys.policy_versions(environment), keys.policy_bodies(environment)]
-        done, version, *rest = await _SAVE(self._redis, touched, [seen, body, by, VERSIONS_KEPT])
+        touched.append(keys.journal(keys.POLICIES_SHARD))
+        done, version, *rest = await _SAVE(self._redis, touched, [seen, body, by, VERSIONS_KEPT, *event])
         if not done:
             raise PolicyChanged(version)
         return SavedPolicy(version, by, rest[0], body)

@@ -433,15 +433,10 @@ def _with_assignments(walker: Walker, nodes: Sequence[Node], given: list[Word], 
 
 
 def _redirected(walker: Walker, node: Node, stdin: Flow) -> Flow:
-    body: Node | None = None
-    found: list[Node] = []
+    found = [child for child in node.named_children if child.type in _REDIRECTS]
+    body = next((child for child in node.named_children if child.type not in _REDIRECTS), None)
     after: list[tuple[str, Node]] = []
     sign = ""
-    for child in node.named_children:
-        if child.type in _REDIRECTS:
-            found.append(child)
-        elif body is None:
-            body = child
     for redirect in list(found):
         if redirect.type != "heredoc_redirect":
             continue

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -104,6 +104,13 @@ def check(answer: Answer, code: grpc.StatusCode) -> None:
 def unsubscripted(path: str) -> str:
     """Return `plan.steps.id` for `plan.steps[2].id`."""
     return "".join(part.partition("]")[2] if index else part for index, part in enumerate(path.split("[")))
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A stack of these tests alone: what they change with the smallest requests, a policy say, stays among them."""
+    with Stack(agents="") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

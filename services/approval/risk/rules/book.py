@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.approval.risk.model import Factor
 from services.approval.risk.rules.pack import Pack, PackError, Rule
@@ -12,8 +12,9 @@ from services.approval.risk.shell.invocation import Invocation
 
 @dataclass(slots=True)
 class _Bucket:
-    """The rules of one program: those for any subcommand, and the others by the first word that they can begin with."""
+    """Rules of one program: those for any subcommand, and the others by the first word that they can begin with."""
 
+    taking: frozenset[str] = frozenset()  # options with a value, of which the packs of these rules say so
     always: list[Rule] = field(default_factory=list)
     by_first: dict[str, list[Rule]] = field(default_factory=dict)
 
@@ -23,11 +24,19 @@ class _Bucket:
         for word in rule.first or ():
             self.by_first.setdefault(word, []).append(rule)
 
+    def holding(self, call: Invocation) -> list[Rule]:
+        """The rules that hold for a command."""
+        found = [rule for rule in self.always if rule.holds is None or rule.holds(call)]
+        if self.by_first and call.lowered:
+            found += [rule for rule in self.by_first.get(call.lowered[0], ()) if rule.holds is None or rule.holds(call)]
+        return found
+
 
 class RuleBook:
     """Immutable. `extended` gives a new book: a pack adds rules, and can neither take one away nor weaken one.
 
-    That holds by construction: every rule of every pack is tried, and of the factors with one id the heaviest counts.
+    That holds by construction: every rule of every pack is tried, and of the factors with one id the heaviest counts. What a
+    pack says of a program's options counts for its own rules only.
     """
 
     __slots__ = ("_buckets", "_known", "packs")
@@ -36,14 +45,21 @@ class RuleBook:
         """Raises PackError when two packs have one name. Programs of `listed` are the known ones; by default all are."""
         self.packs = tuple(packs)
         names: dict[str, Pack] = {}
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[str, list[_Bucket]] = {}
         for pack in self.packs:
             if (other := names.setdefault(pack.name, pack)) is not pack:
                 raise PackError(f"{pack.source}: the pack {pack.name} is already in {other.source}; give it a name of its own")
             for rule in pack.rules:
                 for program in rule.programs:
-                    self._buckets.setdefault(program, _Bucket()).add(rule)
+                    self._bucket(program, rule.taking.get(program, frozenset())).add(rule)
         self._known: frozenset[str] = listed._known if listed is not None else frozenset(self._buckets)
+
+    def _bucket(self, program: str, taking: frozenset[str]) -> _Bucket:
+        buckets = self._buckets.setdefault(program, [])
+        found = next((bucket for bucket in buckets if bucket.taking == taking), None)
+        if found is None:
+            buckets.append(found := _Bucket(taking))
+        return found
 
     def extended(self, packs: Iterable[Pack]) -> RuleBook:
         """This book and further packs. Raises PackError for a name that is taken.
@@ -62,12 +78,12 @@ class RuleBook:
 
     def apply(self, call: Invocation) -> list[Factor]:
         """The factors of every rule that holds for a command; none for a dry run or a question for help."""
-        bucket = self._buckets.get(call.name)
-        if bucket is None:
+        buckets = self._buckets.get(call.name)
+        if buckets is None:
             return []
-        found = [rule for rule in bucket.always if rule.holds is None or rule.holds(call)]
-        if bucket.by_first and call.lowered:
-            found += [rule for rule in bucket.by_first.get(call.lowered[0], ()) if rule.holds is None or rule.holds(call)]
+        found: list[Rule] = []
+        for bucket in buckets:
+            found += bucket.holding(replace(call, taking=bucket.taking) if bucket.taking else call)
         if not found or call.dry_run or call.asks_help:
             return []
         return [rule.raised_by(call) for rule in found]

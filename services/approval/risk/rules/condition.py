@@ -265,16 +265,17 @@ def _sub(_: Compiler, spec: object) -> Predicate:
 
 
 def _flags(_: Compiler, spec: object) -> Predicate:
-    wanted = frozenset(_options(spec, "flags"))
+    wanted = frozenset(options_of(spec, "flags"))
     return lambda call: not wanted.isdisjoint(call.flags)
 
 
 def _without(_: Compiler, spec: object) -> Predicate:
-    unwanted = frozenset(_options(spec, "without"))
+    unwanted = frozenset(options_of(spec, "without"))
     return lambda call: unwanted.isdisjoint(call.flags)
 
 
-def _options(spec: object, key: str) -> tuple[str, ...]:
+def options_of(spec: object, key: str) -> tuple[str, ...]:
+    """Options given as words. Raises Wrong."""
     words = words_of(spec, key)
     for word in words:
         if not word.startswith(("-", "+")) or word in ("-", "--"):
@@ -314,7 +315,7 @@ def _value(_: Compiler, spec: object) -> Predicate:
     if not isinstance(spec, dict) or "of" not in spec:
         raise Wrong(f"value: must be a mapping with of and a test, not {shown(spec)}")
     test = _word_test(spec, "value", ("of",))
-    options = _options(spec["of"], "value.of")
+    options = options_of(spec["of"], "value.of")
     return lambda call: any(test(value) for value in call.values(*options))
 
 

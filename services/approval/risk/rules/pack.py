@@ -14,7 +14,7 @@ import yaml
 
 from services.approval.risk import patterns, scoring
 from services.approval.risk.model import Factor
-from services.approval.risk.rules.condition import Compiler, Predicate, Wrong, first_words, is_glob, shown, words_of
+from services.approval.risk.rules.condition import Compiler, Predicate, Wrong, first_words, is_glob, options_of, shown, words_of
 from services.approval.risk.shell.invocation import Invocation
 
 SCHEMA = "1"
@@ -35,7 +35,7 @@ WEIGHTS: dict[str, int] = {
 # Families whose factors mean something to the scoring; a rule must not speak for them.
 RESERVED = scoring.MODIFIERS | {scoring.UNREADABLE, "type", "content", "example"}
 
-_PACK_KEYS = {"schema": True, "pack": True, "version": True, "define": False, "everyday": False, "rules": True}
+_PACK_KEYS = {"schema": True, "pack": True, "version": True, "options": False, "define": False, "everyday": False, "rules": True}
 _RULE_KEYS = {"id": True, "programs": True, "weight": True, "message": True, "safer": False, "when": False, "match": True, "no_match": True}
 _NAME = patterns.compile(r"^[a-z0-9][a-z0-9-]{0,40}(?:/[a-z0-9][a-z0-9-]{0,40})?$")
 _ID = patterns.compile(r"^[a-z][a-z0-9-]{0,40}(?:\.[a-z0-9][a-z0-9-]{0,60}){1,2}$")
@@ -54,6 +54,7 @@ class Rule:
 
     `id` names it in its pack. `factor`, the id's first two parts, is what an assessment shows: rules of one factor count once,
     with the heaviest weight. `first` are the subcommands it can begin with, lower-cased; None when it could be any word.
+    `taking` are, by program, the options of which its pack says that they take a value.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Rule:
     no_match: tuple[str, ...]
     first: frozenset[str] | None = None
     holds: Predicate | None = field(default=None, repr=False, compare=False)
+    taking: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
     def raised_by(self, call: Invocation) -> Factor:
         """The factor of a command for which the rule holds."""
@@ -118,6 +120,7 @@ def _pack(tree: object, text: str, source: str) -> Pack:
         if not _VERSION.match(version):
             raise Wrong(f"version: {shown(version)} is no version; write a number or major.minor.patch, and raise it with every change")
         everyday = _examples(top, "everyday", "a pack", required=False)
+        taking = _taking(top.get("options", {}))
         defined = _defined(top.get("define", {}))
         rows = top["rules"]
         if not isinstance(rows, list) or not rows:
@@ -131,13 +134,26 @@ def _pack(tree: object, text: str, source: str) -> Pack:
         named = row.get("id") if isinstance(row, dict) else None
         where = f"{source}: rule {named if isinstance(named, str) and named else f'number {number}'}"
         try:
-            rule = _rule(row, defined)
+            rule = _rule(row, defined, taking)
         except Wrong as wrong:
             raise PackError(f"{where}: {wrong}") from wrong
         if rule.id in rules:
             raise PackError(f"{where}: the id is there twice; give one a third part, as in {rule.factor}.other")
         rules[rule.id] = rule
     return Pack(name, version, hashlib.sha256(text.encode()).hexdigest(), tuple(rules.values()), everyday, source)
+
+
+def _taking(spec: object) -> dict[str, frozenset[str]]:
+    """The options with a value of the programs under `options`."""
+    if not isinstance(spec, dict):
+        raise Wrong("options: must be a mapping of programs to their options that take a value")
+    return {_program(program, "options"): frozenset(options_of(words, f"options: {program}")) for program, words in spec.items()}
+
+
+def _program(name: str, key: str) -> str:
+    if name != name.lower() or "/" in name or is_glob(name):
+        raise Wrong(f"{key}: {shown(name)} is no program's name; write it without its folder, in lower case")
+    return name
 
 
 def _defined(spec: object) -> dict[str, Predicate]:
@@ -152,7 +168,7 @@ def _defined(spec: object) -> dict[str, Predicate]:
     return found
 
 
-def _rule(row: object, defined: Mapping[str, Predicate]) -> Rule:
+def _rule(row: object, defined: Mapping[str, Predicate], taking: Mapping[str, frozenset[str]]) -> Rule:
     spec = _mapping(row, "a rule", _RULE_KEYS)
     rule_id = _text(spec, "id")
     if not _ID.match(rule_id):
@@ -163,10 +179,7 @@ def _rule(row: object, defined: Mapping[str, Predicate]) -> Rule:
     weight = WEIGHTS.get(_text(spec, "weight"))
     if weight is None:
         raise Wrong(f"weight: {shown(spec['weight'])} is no weight; there are {', '.join(WEIGHTS)}")
-    programs = words_of(spec["programs"], "programs")
-    for program in programs:
-        if program != program.lower() or "/" in program or is_glob(program):
-            raise Wrong(f"programs: {shown(program)} is no program's name; write it without its folder, in lower case")
+    programs = tuple(_program(program, "programs") for program in words_of(spec["programs"], "programs"))
     when = spec.get("when")
     return Rule(
         id=rule_id,
@@ -179,6 +192,7 @@ def _rule(row: object, defined: Mapping[str, Predicate]) -> Rule:
         no_match=_examples(spec, "no_match", "a rule"),
         first=first_words(when),
         holds=None if when is None else Compiler(defined).condition(when),
+        taking={program: taking[program] for program in programs if program in taking},
     )
 
 

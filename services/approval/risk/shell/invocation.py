@@ -184,6 +184,12 @@ class Invocation:
     excerpt: str = ""
     cwd: str = ""
     privileged: bool = False
+    taking: frozenset[str] = NONE  # options that take a value, besides those in VALUE_OPTIONS
+
+    @_once
+    def value_options(self) -> frozenset[str]:
+        """The options of this program that are known to take a value."""
+        return VALUE_OPTIONS.get(self.name, NONE) | self.taking if self.taking else VALUE_OPTIONS.get(self.name, NONE)
 
     @_once
     def taints(self) -> frozenset[str]:
@@ -209,7 +215,7 @@ class Invocation:
     @_once
     def positionals(self) -> tuple[str, ...]:
         """The arguments that are no options, without the values of the options known to take one."""
-        taking = VALUE_OPTIONS.get(self.name, NONE)
+        taking = self.value_options
         found: list[str] = []
         skip = only = False
         for arg in self.args:
@@ -248,7 +254,7 @@ class Invocation:
 
     def values(self, *options: str) -> list[str]:
         """The values given to any of these options, as `-o v`, `-ov`, `--opt v` or `--opt=v`, and `-so v` where `-o` is known."""
-        taking = VALUE_OPTIONS.get(self.name, NONE)
+        taking = self.value_options
         found: list[str] = []
         for index, arg in enumerate(self.args):
             if not arg.startswith(options) and not (taking and arg[:1] == "-"):  # joined ones stand further on: `-so`

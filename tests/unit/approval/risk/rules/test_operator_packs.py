@@ -84,6 +84,21 @@ def test_a_program_that_only_an_operator_names_stays_unlisted() -> None:
     assert "unlisted.program" in {factor.id for factor in judge("acme-deploy status", book).factors}
 
 
+OPTIONS = PACK.replace("rules:", "options: {acme-deploy: --region -r, git: --force}\nrules:")
+
+
+def test_options_with_a_value_stand_before_a_subcommand_and_count_for_the_packs_own_rules() -> None:
+    book = BUILTIN.extended([parse(OPTIONS, "deploy.yaml")])
+    for line in (
+        "acme-deploy --region eu rollout x",
+        "acme-deploy -r eu rollout x",
+        "acme-deploy --region=eu rollout x",
+    ):
+        assert "acme.deploy" in {factor.id for factor in judge(line, book).factors}
+    assert judge("acme-deploy --region rollout status", book).level is Level.LOW
+    assert judge("git --force push origin", book) == judge("git --force push origin", BUILTIN)
+
+
 def test_two_packs_of_one_name_are_refused() -> None:
     pack = parse(PACK, "a.yaml")
     with pytest.raises(PackError, match=r"b\.yaml: the pack acme/deploy is already in a\.yaml"):
@@ -99,6 +114,9 @@ REFUSED = {
     "no version": (PACK.replace("version: 1.2.0\n", ""), "a pack needs version"),
     "a bad version": (PACK.replace("1.2.0", "new"), "is no version"),
     "a bad name": (PACK.replace("acme/deploy", "Acme Deploy"), "is no name"),
+    "no options": (PACK.replace("rules:", "options: [x]\nrules:"), "must be a mapping of programs"),
+    "options without a dash": (PACK.replace("rules:", "options: {x: y}\nrules:"), "options: x: 'y' is no option"),
+    "options of a path": (PACK.replace("rules:", "options: {/x: -y}\nrules:"), "options: '/x' is no program's name"),
     "no rules": (HEAD + "rules: []\n", "at least one rule"),
     "a key twice": (HEAD + PACK, "line 4: the key 'schema' is there twice"),
     "an anchor": (PACK.replace("high", "&w high"), "anchors and aliases are not read"),

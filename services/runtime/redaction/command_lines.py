@@ -108,6 +108,12 @@ RULES: tuple[Rule, ...] = (
             "openssl",
             "smb",
             "rpcclient",
+            "sqlcmd",
+            "keytool",
+            "jarsigner",
+            "freerdp",
+            "rdesktop",
+            "wpa_passphrase",
         ),
         rf"(?:\b(?:mysql(?:dump|admin)?|mariadb(?:-dump)?)\b{_ON}{_GAP}-p|\bsshpass{_GAP}+-p\s{{0,3}}"
         rf"|\b(?:docker|podman|buildah|skopeo|nerdctl|oras|registry|az|oc){_GAP}+login\b{_ON}{_GAP}(?:-p|--password)(?:=|{_GAP})"
@@ -115,7 +121,9 @@ RULES: tuple[Rule, ...] = (
         rf"|{_GAP}--[a-z-]{{0,30}}pass(?:word|wd|phrase)?=|{_GAP}-pass(?:in|out)?{_GAP}+[\"']?pass:"
         rf"|\b(?:useradd|usermod|adduser|groupadd)\b{_ON}{_GAP}(?:-[a-zA-Z]{{0,5}}p|--password)(?:=|{_GAP}+)"
         rf"|\b(?:smb[a-z]+|rpcclient)\b{_ON}{_GAP}(?:-U|--user(?:name)?)(?:=|{_GAP}*)[\"']?[^\s%\"']{{1,100}}%"
-        rf"|\b(?:zip|unzip|zipcloak)\b{_ON}{_GAP}-P{_GAP}*|\b(?:7z[arz]?|rar|unrar)\b{_ON}{_GAP}-h?p|\bopenssl\b{_ON}{_GAP}-[kK]{_GAP}+)" + _VALUE,
+        rf"|\b(?:zip|unzip|zipcloak)\b{_ON}{_GAP}-P{_GAP}*|\b(?:7z[arz]?|rar|unrar)\b{_ON}{_GAP}-h?p|\bopenssl\b{_ON}{_GAP}-[kK]{_GAP}+"
+        rf"|\b(?:sqlcmd|bcp|osql){_GAP}(?:{_ON}{_GAP})?-P{_GAP}*|\b(?:keytool|jarsigner)\b{_ON}{_GAP}-(?:store|key|new|srcstore|deststore|srckey|destkey)pass{_GAP}+"
+        rf"|\b[xw]?l?freerdp3?\b{_ON}{_GAP}/p(?:assword)?:|\brdesktop\b{_ON}{_GAP}-p{_GAP}*|\bwpa_passphrase{_GAP}+[^\s\x00-]+{_GAP}+)" + _VALUE,
         accepts=_is_password,
         plain=True,
     ),

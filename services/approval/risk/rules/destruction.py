@@ -8,7 +8,7 @@ from services.approval.risk import patterns
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.scoring import CRITICAL, HIGH, MEDIUM, NOTE, SERIOUS
-from services.approval.risk.shell import caches
+from services.approval.risk.shell import amounts, caches, flows
 from services.approval.risk.shell.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _dd(walker: Walker, call: Invocation) -> None:
                 walker.flag("destruction.overwrite-disk", CRITICAL, "Overwrites a disk.", call.excerpt, "Write into an image file.", call.span)
             else:
                 _write(walker, value)
-        elif (
-            key == "if" and value in ("/dev/zero", "/dev/urandom", "/dev/random") and not any(a.startswith(("count=", "of=/dev/")) for a in call.args)
-        ):
-            walker.flag("resource.fill", MEDIUM, "Writes until the disk is full.", call.excerpt)
+    targets = [arg[3:] for arg in call.args if arg.startswith("of=")]
+    endless = any(arg.startswith(("if=/dev/zero", "if=/dev/urandom", "if=/dev/random")) for arg in call.args) or flows.ENDLESS in call.stdin.taints
+    if endless and targets and not targets[-1].startswith("/dev/") and amounts.is_large(call):
+        walker.flag("resource.fill", MEDIUM, "Takes a great part of a disk.", call.excerpt, "Say how much to write.")

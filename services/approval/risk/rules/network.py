@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SEND_OPTIONS = ("-d", "--data", "--data-binary", "--data-raw", "--data-urlencode", "--data-ascii", "--json", "-F", "--form", "--form-string")
 _FILE_OPTIONS = ("-T", "--upload-file")
+_BODIES = (*_SEND_OPTIONS, "--post-data", "--body-data")
 _MINER = patterns.compile(
     r"(?i)stratum\+(?:tcp|ssl)://|\bxmrig\b|cryptonight|--donate-level|\bmonero\w*pool|minexmr|supportxmr|nanopool"
     r"|(?:^|\x00)(?:--algo|--coin|-a)[\x00=](?:rx/|cn/|randomx|kawpow|ethash|etchash|astrobwt|ghostrider|verushash)"
@@ -48,6 +49,7 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     carried = _carried(call, read)
     if call.name in ("curl", "wget"):
         _request(walker, call)
+        _told(walker, call)
     outward = _sends(call)
     if not outward:
         return
@@ -69,6 +71,37 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
         walker.flag("exfiltration.local", MINOR if copies else MEDIUM, "Sends local data to the network.", call.excerpt, span=call.span)
     if looks_up and any(HIDDEN in a for a in call.args) and carried:
         walker.flag("exfiltration.names", SERIOUS, "Hides data in the names that it looks up.", call.excerpt)
+
+
+# Options whose value is a name and a password, or a header: how a service is told who asks.
+_SAYS_WHO = frozenset(
+    "-H --header -u --user -U --proxy-user -b --cookie -E --cert --key --pass --oauth2-bearer --password --http-password -x --proxy -A --user-agent".split()
+)
+
+
+def _told(walker: Walker, call: Invocation) -> None:
+    """What curl and wget are given to send as words: secrets of the environment by name, and lists of what is here."""
+    sent = ""
+    for index, word in enumerate(call.words):
+        before = call.args[index - 1] if index else ""
+        if word.text.partition("=")[0] in _SAYS_WHO or before in _SAYS_WHO or (word.text[:2] in ("-H", "-u", "-b") and len(word.text) > 2):
+            continue
+        if flows.SECRET in word.taints:
+            sent = flows.SECRET
+            break
+        if flows.LISTED in word.taints and (before in _BODIES or word.text.startswith(_BODIES)):
+            sent = flows.LISTED
+    if sent == flows.SECRET:
+        walker.flag(
+            "exfiltration.variable",
+            SERIOUS,
+            "Sends a secret of the environment in an address or a body.",
+            call.excerpt,
+            "Tell a service who asks in a header.",
+            call.span,
+        )
+    elif sent:
+        walker.flag("exfiltration.local", MEDIUM, "Sends local data to the network.", call.excerpt, span=call.span)
 
 
 def _carried(call: Invocation, read: frozenset[str]) -> frozenset[str]:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 MAX_ROUNDS = 8  # values of a `for` whose body is walked once for each; with more of them its variable is hidden
 MAX_PRINTED = 65536  # characters that commands one after the other are known to print
-
 _OPENS = frozenset("{ if while until for case select [[".split())
 
 Construct = Callable[["Walker", Node, Flow], Flow]
@@ -258,6 +257,7 @@ def _case(walker: Walker, node: Node, stdin: Flow) -> Flow:
 
 
 def _while(walker: Walker, node: Node, stdin: Flow) -> Flow:
+    hazards.check_endless(walker, node)
     return calls.repeat(walker, lambda: _sequence(walker, node.children, stdin))
 
 
@@ -266,10 +266,7 @@ def _for(walker: Walker, node: Node, stdin: Flow) -> Flow:
     if variable is None or body is None:
         return Flow()
     name = walker.resolver.raw(variable)
-    given = node.children_by_field_name("value")
-    values: list[Word] = []
-    for child in given:
-        values += walker.resolver.words(child)
+    values = [word for child in node.children_by_field_name("value") for word in walker.resolver.words(child)]
     if not any(child.type == "in" for child in node.children):  # without a list: the arguments
         arguments = walker.scope.variables.get("@")
         known = arguments.items if arguments is not None else None
@@ -281,6 +278,7 @@ def _for(walker: Walker, node: Node, stdin: Flow) -> Flow:
     if any("*" in word.text and flows.is_elsewhere(word.text) for word in values):
         taints |= {flows.MANY}
     texts = list(dict.fromkeys(word.text for word in values))
+    hazards.check_rounds(walker, node, len(values))
     chosen = any(child.type == "select" for child in node.children)
     if chosen or len(texts) > MAX_ROUNDS or any(HIDDEN in text for text in texts):
         walker.assign(name, Value(STARTED if texts == [STARTED] else HIDDEN, taints))

@@ -11,7 +11,7 @@ from services.approval.risk.rules import BUILTIN, RuleBook, check
 from services.approval.risk.shell import discovery, flows, options, output, statements, variables, writes
 from services.approval.risk.shell.files import TOO_LONG
 from services.approval.risk.shell.invocation import ALIASES, Flow, Invocation
-from services.approval.risk.shell.programs import HANDLERS, code, named
+from services.approval.risk.shell.programs import HANDLERS, cloned, code, named
 from services.approval.risk.shell.programs.shells import SHELLS
 from services.approval.risk.shell.walker import Walker, excerpt_of, invocation
 from services.approval.risk.shell.words import Value, Word
@@ -84,6 +84,7 @@ def _plain(walker: Walker, call: Invocation) -> Flow:
     handler = HANDLERS.get(call.name)
     inner = handler(walker, call) if handler is not None else None
     named.enter(walker, call)
+    cloned.enter(walker, call)
     found = _rules(walker).apply(call)
     walker.add(*found)
     if found:
@@ -104,6 +105,7 @@ def _path_of_program(walker: Walker, call: Invocation) -> None:
     path = call.typed if "/" in call.typed else walker.state.files.installed(call.typed)
     if not path:
         return
+    cloned.flag(walker, call, path)
     taints = walker.file_taint(path)
     fetched = walker.state.files.is_unpacked(path) or "://" in path  # npx, uvx and their like take an address
     text = walker.file_text(path)

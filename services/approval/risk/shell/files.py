@@ -33,6 +33,7 @@ class Files:
         self._folders: dict[str, bool] = {}  # in the order in which they were made; whether making it fails where it was there before
         self._own: set[str] = set()
         self._unpacked: set[str] = set()
+        self._cloned: set[str] = set()
         self._programs: dict[str, str] = {}  # copies of programs
         self._pieces: dict[str, str] = {}
         self._pipes = 0
@@ -148,6 +149,23 @@ class Files:
         if not key.startswith(("/", "~")):
             return key not in self._texts
         return any(folder and (key == folder or key.startswith(f"{folder}/")) for folder in self._unpacked)
+
+    def clone(self, folder: str) -> None:
+        """Remembers a folder into which a repository of somebody's was put."""
+        if folder and HIDDEN not in folder:
+            self._cloned.add(self._key(folder))
+
+    @property
+    def has_clones(self) -> bool:
+        """Whether there is any such folder."""
+        return bool(self._cloned)
+
+    def is_cloned(self, path: str) -> bool:
+        """Whether a path is such a folder or is below one, and this script did not write it."""
+        if not self._cloned or HIDDEN in path:
+            return False
+        key = self._key(path)
+        return key not in self._texts and any(folder and (key == folder or key.startswith(f"{folder}/")) for folder in self._cloned)
 
     def pipe(self, taints: frozenset[str], text: str | None) -> str:
         """The name under which what a process substitution prints is read."""

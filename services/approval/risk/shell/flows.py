@@ -3,7 +3,8 @@
 Taints: "sensitive" (read from a place that holds secrets), "local" (read from an ordinary file), "fetched" (came from the
 network), "encoded" (decoded or decompressed), "environment" (a dump of variables), "redirected" (a file, through `<` and nothing
 else: running it is running the file), "printed" (the output of a program, in a file), "endless" (a source without end), "built" (what a compiler made),
-"many" (names, one by one, of the files of a place outside the working directory).
+"many" (names, one by one, of the files of a place outside the working directory), "secret" (a variable of the environment that is
+named as one for secrets), "listed" (what is on this machine, as a program prints it).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from services.approval.risk import scoring
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
+from services.approval.risk.shell import amounts
 from services.approval.risk.shell.invocation import Flow, Invocation
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 SENSITIVE, LOCAL, FETCHED, ENCODED, ENVIRONMENT = "sensitive", "local", "fetched", "encoded", "environment"
 REDIRECTED, PRINTED, ENDLESS, BUILT, MANY = "redirected", "printed", "endless", "built", "many"
+SECRET, LISTED = "secret", "listed"
 
 MAX_NAMES = 1000  # names in one list of files that are looked at; a longer one is UNKNOWN
 STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})  # names of what comes in
@@ -40,6 +43,16 @@ LOOKERS = frozenset(
 SPEAKERS = frozenset(
     "echo printf : true false export declare local typeset readonly alias let expr seq yes sleep logger notify-send figlet cowsay say".split()
 )
+
+
+_SECRET_PARTS = frozenset("TOKEN SECRET PASSWORD PASSWD PASSPHRASE CREDENTIAL CREDENTIALS APIKEY".split())
+_SECRET_ENDS = ("API_KEY", "ACCESS_KEY", "PRIVATE_KEY", "SECRET_KEY", "AUTH_KEY", "ENCRYPTION_KEY", "SIGNING_KEY", "MASTER_KEY")
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable of the environment is named as one for a secret: DB_PASSWORD, AWS_SECRET_ACCESS_KEY."""
+    upper = name.upper()
+    return not _SECRET_PARTS.isdisjoint(upper.split("_")) or upper.endswith(_SECRET_ENDS)
 
 
 def is_elsewhere(path: str) -> bool:
@@ -190,7 +203,8 @@ def _file_in(program: str, arg: str) -> str:
 
 def _named(walker: Walker, call: Invocation, path: str, arg: str) -> frozenset[str]:
     if path in _ENDLESS_FILES:
-        return frozenset({ENDLESS}) if call.name in FILTERS and call.name not in _STOPPING else frozenset()
+        passes = call.name in FILTERS and (call.name not in _STOPPING or (call.name == "head" and amounts.is_large(call)))
+        return frozenset({ENDLESS}) if passes else frozenset()
     found = paths.read_factor(path, walker.place)
     if found is None:
         return frozenset()

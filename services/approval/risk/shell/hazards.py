@@ -74,6 +74,79 @@ def check_fork_bomb(walker: Walker, commands: Sequence[Node]) -> None:
             walker.flag("resource.fork-bomb", scoring.CRITICAL, "Starts copies of itself without end.", function.name)
 
 
+MANY = 1000  # rounds of a loop that start as many programs at once
+_COUNTS = patterns.compile(r"\{\d+\.\.(\d{1,12})\}|\bseq (?:-\w+ )?(?:\d+ )*(\d{1,12})\b")
+_ENDLESS = frozenset({"true", ":", "[ 1 ]", "[[ 1 ]]", "((1))", "(( 1 ))", "/bin/true", "test 1"})
+_NEVER = frozenset({"false", "! true", "[ 0 -eq 1 ]"})
+# What ends a loop or makes it wait: for time, for input, for what was started.
+_PAUSES = frozenset("sleep usleep wait read break exit return inotifywait select pause tail curl wget nc ssh kill exec entr fswatch".split())
+
+
+def check_endless(walker: Walker, loop: Node) -> None:
+    """`while true` without an end or a pause: it starts programs beside it, or writes to the end of a file."""
+    condition, body = loop.child_by_field_name("condition"), loop.child_by_field_name("body")
+    if body is None or condition is None:
+        return
+    endless = _NEVER if loop.children[0].type == "until" else _ENDLESS
+    said = walker.resolver.raw(condition).strip().rstrip(";").strip()
+    if said not in endless:
+        return
+    beside, pauses, grows = _round(walker, body)
+    excerpt = walker.resolver.raw(loop)[:200]
+    if beside and not pauses:
+        walker.flag(
+            "resource.fork-bomb",
+            scoring.HIGH,
+            "Starts programs beside it without end.",
+            excerpt,
+            "Start a number of them, and wait.",
+            walker.span(loop),
+        )
+    elif grows and not pauses:
+        walker.flag("resource.fill", scoring.MEDIUM, "Writes until the disk is full.", excerpt, "Say how much to write.", walker.span(loop))
+
+
+def check_rounds(walker: Walker, loop: Node, rounds: int) -> None:
+    """A loop of many rounds, each of which starts a program beside it and waits for none."""
+    body = loop.child_by_field_name("body")
+    if body is None:
+        return
+    said = walker.resolver.source[loop.start_byte : body.start_byte].decode("utf-8", "replace")
+    for match in _COUNTS.finditer(said) if ".." in said or "seq" in said else ():
+        rounds = max(rounds, int(match.group(1) or match.group(2)))
+    if rounds < MANY:
+        return
+    beside, pauses, _ = _round(walker, body)
+    if beside and not pauses:
+        walker.flag(
+            "resource.fork-bomb",
+            scoring.SERIOUS,
+            f"Starts {rounds} programs at once.",
+            walker.resolver.raw(loop)[:200],
+            "Start a few, and wait for them.",
+            walker.span(loop),
+        )
+
+
+def _round(walker: Walker, body: Node) -> tuple[bool, bool, bool]:
+    """Of one round of a loop: whether it starts something in the background, has an end or a pause, and adds to a file."""
+    beside = pauses = grows = False
+    todo = [body]
+    while todo:
+        current = todo.pop()
+        children = current.children
+        for index, child in enumerate(children):
+            if index + 1 < len(children) and children[index + 1].type == "&":
+                beside = True
+                continue
+            if child.type == "command" and _names(walker, child) in _PAUSES:
+                pauses = True
+            elif child.type == "file_redirect" and any(part.type == ">>" for part in child.children):
+                grows = grows or not walker.resolver.raw(child).endswith("/dev/null")
+            todo.append(child)
+    return beside, pauses, grows
+
+
 def _names(walker: Walker, command: Node) -> str:
     name = command.child_by_field_name("name")
     return walker.resolver.raw(name) if name is not None else ""

@@ -8,7 +8,23 @@ from typing import TYPE_CHECKING
 from services.approval.risk import patterns
 from services.approval.risk.detectors.paths import HIDDEN, STARTED
 from services.approval.risk.scoring import MEDIUM
-from services.approval.risk.shell.flows import ENCODED, ENDLESS, ENVIRONMENT, FETCHED, FETCHERS, FILTERS, LOCAL, MANY, REDIRECTED, STDIN, is_elsewhere
+from services.approval.risk.shell import amounts
+from services.approval.risk.shell.flows import (
+    ENCODED,
+    ENDLESS,
+    ENVIRONMENT,
+    FETCHED,
+    FETCHERS,
+    FILTERS,
+    LISTED,
+    LOCAL,
+    MANY,
+    REDIRECTED,
+    SECRET,
+    STDIN,
+    is_elsewhere,
+    is_secret_name,
+)
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.words import decoded
 
@@ -36,8 +52,12 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
         return Flow(taints=taints | {FETCHED}, present=True)
     if name in _ENVIRONMENT and (not call.positionals or name in ("history", "fc")):
         return Flow(taints=taints | {ENVIRONMENT}, present=True)
+    if name == "printenv" and any(map(is_secret_name, call.positionals)):
+        return Flow(taints=taints | {SECRET}, present=True)
     if name in FILTERS:
         return _filtered(walker, call, taints)
+    if name in _LISTERS or (name == "git" and _LISTS_CONTENT.intersection(call.positionals[:1])):
+        taints |= {LISTED}
     if name in ("which", "type", "whereis") and len(call.positionals) == 1:
         return Flow(found(walker, call.positionals[0]) if name == "which" else call.positionals[0], taints, present=True)
     if name == "pwd":
@@ -67,6 +87,9 @@ def _starts_container(call: Invocation) -> bool:
     return words[0] == "create" or any(arg in ("-d", "--detach", "-dit", "-itd", "-td", "-dt") for arg in own)
 
 
+# Programs that print what is on this machine or in its project, at some length.
+_LISTERS = frozenset("ls find tree ps ifconfig ip netstat ss lsof id w who last dmesg ipconfig systeminfo lscpu lsblk".split())
+_LISTS_CONTENT = frozenset("diff show format-patch archive bundle stash grep blame cat-file".split())  # subcommands of git
 _NOTHING: frozenset[str] = frozenset()
 # Programs that print settings for the shell which is to evaluate them, and the first operands with which they do.
 _PRINTS_SETTINGS = frozenset("ssh-agent dircolors gpg-agent register-python-argcomplete lesspipe lesspipe.sh keychain".split())
@@ -132,7 +155,7 @@ def _filtered(walker: Walker, call: Invocation, taints: frozenset[str]) -> Flow:
     """What a program prints that passes on what it reads, from its one file or from standard input."""
     source = _source(walker, call)
     taints |= source.taints - {REDIRECTED}
-    if call.name in ("head", "dd"):
+    if call.name in ("head", "dd") and (call.name == "dd" or not amounts.is_large(call)):
         taints -= {ENDLESS}
     elif ENDLESS in taints and call.name in ("tail", "tac", "sort", "sponge"):
         walker.flag("resource.memory", MEDIUM, "Keeps all of an endless input in memory.", call.excerpt, "Say how much to read.", call.span)

@@ -26,7 +26,7 @@ _ANYBODYS = ("/tmp/", "/var/tmp/", "/dev/shm/")  # folders that everybody may wr
 _JAVA_OPTIONS = frozenset("MAVEN_OPTS GRADLE_OPTS SBT_OPTS ANT_OPTS JAVA_OPTS CATALINA_OPTS JDK_JAVA_OPTIONS MAVEN_ARGS LEIN_JVM_OPTS".split())
 _JAVA_LOADS = ("-javaagent:", "-agentpath:", "-XX:OnError", "-XX:OnOutOfMemoryError", "-Xbootclasspath")
 _LOADED_FROM = frozenset("LD_LIBRARY_PATH DYLD_LIBRARY_PATH GCONV_PATH PERL5LIB".split())
-_OWN_PROGRAMS = patterns.compile(r"^(?::|\.|/tmp/|/var/tmp/|/dev/shm/|\w)")
+_OWN_PROGRAMS = patterns.compile(r"^(?::|\.|/(?:tmp|var/tmp|dev/shm)(?:[/:]|$)|\w)")
 _HISTORY_OFF = {"HISTFILE": ("/dev/null", ""), "HISTSIZE": ("0",), "HISTFILESIZE": ("0",), "SAVEHIST": ("0",)}
 # Settings of Git and make that name programs to run, without a word of it on the command line.
 _HIDDEN_SETTINGS = patterns.compile(r"^(?:GIT_CONFIG(?:_\w+)?|GIT_EXEC_PATH|GIT_PROXY_COMMAND|GIT_TEMPLATE_DIR|MAKEFILES)$")

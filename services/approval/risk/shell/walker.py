@@ -17,7 +17,7 @@ from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import ARGUMENTS, HIDDEN, STARTED
 from services.approval.risk.model import Context, Factor, Span
 from services.approval.risk.scoring import HIGH, NOTE
-from services.approval.risk.shell import alternatives, builtins, calls, constructs, hazards, lines, statements, variables
+from services.approval.risk.shell import alternatives, builtins, calls, constructs, flows, hazards, lines, statements, variables
 from services.approval.risk.shell.expansion import WELL_KNOWN, Resolver
 from services.approval.risk.shell.files import Files
 from services.approval.risk.shell.invocation import Flow, Invocation
@@ -297,7 +297,9 @@ class Walker:
         if arguments is None or arguments.items is None or name.isidentifier():
             if name == "@" and self.state.nested == 1:
                 return Value(ARGUMENTS)
-            return Value(HIDDEN, self.state.loaded) if name.isidentifier() else Value()
+            if not name.isidentifier():
+                return Value()
+            return Value(HIDDEN, self.state.loaded | {flows.SECRET} if flows.is_secret_name(name) else self.state.loaded)
         items = arguments.items
         if name == "*":
             return Value(" ".join(items), arguments.taints)

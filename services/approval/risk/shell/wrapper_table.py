@@ -181,6 +181,17 @@ WRAPPERS: dict[str, Wrapper] = {
     "nodemon": _wrapper("NAME --exec {q}", values="-w --watch -e --ext -i --ignore -d --delay --signal --config", scripts="-x --exec"),
     "concurrently": _wrapper("NAME {q} ls", "NAME -k ls {q}", values="-n -c -p -m -s -t --names --prefix-colors --prefix --max-processes --success --restart-tries", flags="-k -r --raw --kill-others --kill-others-on-fail --group", text="each", permutes=True),
     "retry": _wrapper("NAME -t 3 -- {}", "NAME {}", values="-t -d -m -s --times --delay --tries --sleep"),
+    # -- batch systems and environments of modules -----------------------------------------------------------------
+    "srun": _wrapper("NAME {}", "NAME -N 2 -n 8 {}", "NAME --ntasks=4 --pty {}", values="-A -b -c -d -D -e -i -J -K -L -m -M -n -N -o -p -q -r -t -T -w -W -x -C -G --account --cpus-per-task --chdir --error --input --output --job-name --jobid --mem --mem-per-cpu --ntasks --ntasks-per-node --nodes --nodelist --partition --qos --time --gres --gpus --constraint --exclude --mpi --cpu-bind --export --reservation",
+                     flags="-l -u -v -Q -O -k -s -Z --pty --exclusive --label --unbuffered --overlap --overcommit --quiet --verbose"),
+    "sbatch": _wrapper("NAME --wrap {q}", "NAME --wrap={q}", "NAME -N 1 -t 10 --wrap {q}", values="-A -a -b -c -d -D -e -i -J -L -m -M -n -N -o -p -q -t -w -x -C -G --account --array --cpus-per-task --chdir --dependency --error --output --job-name --mem --mem-per-cpu --ntasks --nodes --partition --qos --time --gres --gpus --export", scripts="--wrap", flags="-H -Q -v -W --hold --parsable --wait --quiet --verbose"),
+    "salloc": _wrapper("NAME -N 1 {}", values="-A -c -J -n -N -p -q -t -w -x -C -G --account --mem --ntasks --nodes --partition --time --gres", flags="--exclusive"),
+    **dict.fromkeys(("mpirun", "mpiexec", "orterun"), _wrapper("NAME -np 4 {}", "NAME -n 4 --hostfile h {}", "NAME {}", values="-n -np -c -N -H -host --host -hostfile --hostfile -machinefile --machinefile -f -x -wdir --wdir -wd --map-by --bind-to --rank-by -ppn -npernode --npernode -output-filename", pairs="-genv -env --mca -mca --gmca", flags="--oversubscribe --allow-run-as-root --report-bindings -q -v --tag-output")),
+    "bsub": _wrapper("NAME -q long -n 4 {}", "NAME -J x -o out {q}", values="-q -n -o -e -J -W -R -M -m -P -w -cwd -G -u -i -oo -eo", flags="-I -Is -Ip -K -x -r", text="joined"),
+    "scl": _wrapper("NAME enable tools {q}", "NAME enable tools -- {}", subs="enable|run", skip=1, text="joined"),
+    "cargo": _wrapper("NAME watch -s {q}", "NAME watch -- {}", "NAME watch -w src -s {q}", values="-x --exec -w --watch -i --ignore -C --workdir -d --delay --features -B", scripts="-s --shell", flags="-c -q --clear --quiet --why --poll --postpone --no-vcs-ignores", subs="watch"),
+    **dict.fromkeys(("s6-setuidgid", "s6-sudo"), _wrapper("NAME user {}", skip=1, privilege=scoring.MEDIUM)),
+    "pgrphack": _wrapper(),
     # -- measuring and looking inside ------------------------------------------------------------------------------
     "strace": _wrapper("NAME -f {}", "NAME -o out -e trace=file {}", values="-o -e -p -s -P -u -E -a -I -O -S -b -X -U --output --trace --attach --string-limit --user", flags="-f -ff -c -C -d -D -h -i -k -n -N -q -r -t -tt -ttt -T -v -V -w -x -y -yy -z -Z -F"),
     "ltrace": _wrapper("NAME -o f {}", values="-o -e -p -s -u -n -a -A -D -F -l -x -w", flags="-c -C -f -h -i -L -r -S -t -T"),

@@ -57,6 +57,7 @@ _PACKED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z", ".tgz", ".gpg", ".asc")
 _CLOUD = frozenset("aws gsutil gcloud az rclone s3cmd mc".split())
 _DECODERS = frozenset("openssl gpg gpg2 age sops base64 base32 uudecode ccrypt mcrypt zstd xz gzip bzip2 lz4 brotli".split())
 _COMPILERS = frozenset("gcc g++ cc c++ clang clang++ go rustc tcc ghc gfortran nim zig crystal javac".split())
+_SOURCES = (".c", ".cc", ".cpp", ".cxx", ".s", ".S", ".m", ".go", ".rs", ".java", ".hs", ".zig", ".nim")
 _OUTPUT_OPTIONS = ("-o", "-out", "--output", "--out", "--output-file", "-O", "--result-file", "--outfile")
 
 
@@ -100,6 +101,22 @@ def follow(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
         files.write(path, taints, text, append=each.append)
     if call.name == "ln":
         _link(walker, call)
+    elif call.name in ("git", "gh", "hg", "svn", "glab"):
+        files.clone(_cloned(call))
+
+
+def _cloned(call: Invocation) -> str:
+    """The folder into which a repository from another machine is put; empty when none is."""
+    rest = list(call.positionals)
+    for value in call.values(*_TREE_OPTIONS):
+        if value in rest[1:]:
+            rest.remove(value)
+    rest = rest[1:] if rest[:1] == ["repo"] else rest
+    if rest[:1] not in (["clone"], ["checkout"], ["co"]) or (rest[0] != "clone" and call.name != "svn") or len(rest) < 2:
+        return ""
+    if not (_REMOTE.match(rest[1]) or call.name in ("gh", "glab")):
+        return ""
+    return rest[2] if len(rest) > 2 else rest[1].rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git")
 
 
 def _adds_an_ending(operands: Sequence[str]) -> bool:
@@ -153,7 +170,8 @@ def _written(call: Invocation, carried: frozenset[str]) -> Iterator[Written]:
     elif name == "xxd" and len(rest) > 1:
         yield Written(rest[1], taints=frozenset({flows.ENCODED}) if "-r" in call.flags else NONE)
     elif name in _COMPILERS:
-        yield from (Written(path, taints=frozenset({flows.BUILT}), shown=False) for path in call.values("-o", "--output"))
+        built = NONE if any(paths.is_temporary(path) for path in rest if path.endswith(_SOURCES)) else frozenset({flows.BUILT})
+        yield from (Written(path, taints=built, shown=False) for path in call.values("-o", "--output"))
     elif carried or name == "openssl":
         decodes = frozenset({flows.ENCODED}) if name in _DECODERS and ("-d" in call.flags or "--decrypt" in call.flags) else NONE
         yield from (Written(path, taints=decodes, shown=False) for path in call.values(*_OUTPUT_OPTIONS) if path != "-")

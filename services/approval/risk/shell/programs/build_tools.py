@@ -1,4 +1,4 @@
-"""Build tools: makefiles, recipes and scripts that are given on the command line or were written before."""
+"""Build tools: makefiles, recipes, scripts and sources that are given on the command line or were written before."""
 
 from __future__ import annotations
 
@@ -92,4 +92,15 @@ def _cmake(walker: Walker, call: Invocation) -> None:
             walker.flag("escape.cmake", scoring.MEDIUM, "Runs a CMake script, which may start any program.", call.excerpt)
 
 
-HANDLERS = {"make": _make, "gmake": _make, "cmake": _cmake}
+_COMPILED = {"c": "c", "cc": "c", "cpp": "c", "cxx": "c", "m": "c", "rs": "rust", "java": "java"}
+
+
+def _compile(walker: Walker, call: Invocation) -> None:
+    """A source that this script wrote does what it says once it is run, whatever the program is then called."""
+    for path in call.positionals:
+        language = _COMPILED.get(path.rpartition(".")[2])
+        if language and (text := walker.file_text(path)) is not None:
+            code.run_language(walker, language, text)
+
+
+HANDLERS = dict.fromkeys("gcc g++ cc c++ clang clang++ tcc rustc javac".split(), _compile) | {"make": _make, "gmake": _make, "cmake": _cmake}

@@ -11,6 +11,7 @@ from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.shell import flows
 from services.approval.risk.shell.files import TOO_LONG
 from services.approval.risk.shell.invocation import Flow, Invocation
+from services.approval.risk.shell.programs import cloned
 from services.approval.risk.shell.words import NONE, Word
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def script_file(walker: Walker, call: Invocation, word: Word, language: str = "b
     """An interpreter given a file: one written or fetched by the same script is known, any other is only noted."""
     taints = word.taints | walker.file_taint(word.text)
     text = walker.file_text(word.text)
+    cloned.flag(walker, call, word.text)
     if word.text in flows.STDIN:
         fed(walker, call, language)
     elif flows.FETCHED in taints or word.text.startswith(_ADDRESS) or walker.state.files.is_unpacked(word.text):

@@ -1,10 +1,10 @@
-"""find and fd: searches that start programs, delete, or write lists."""
+"""find, fd and fzf: searches that start programs, delete, or write lists."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.approval.risk import scoring
+from services.approval.risk import patterns, scoring
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.shell import caches, flows
@@ -67,4 +67,18 @@ def _only_caches(walker: Walker, call: Invocation, start: list[str]) -> str:
     return found[0] if all(caches.is_cache(walker, path) for path in found) else ""
 
 
-HANDLERS = {"find": _find, "fd": _find, "fdfind": _find}
+_BOUND = patterns.compile(
+    r"(?:execute|execute-silent|become|reload|reload-sync|transform(?:-\w+)*|preview|change-preview)(?:\(([^()]*(?:\([^()]*\)[^()]*)*)\)|:(.+)$)"
+)
+
+
+def _choose(walker: Walker, call: Invocation) -> None:
+    """fzf: `--bind 'enter:execute(cmd {})'` and `--preview 'cmd {}'` run shell text with what was chosen in it."""
+    scripts = call.values("--preview")
+    for bound in call.values("--bind"):
+        scripts += [match.group(1) or match.group(2) for match in _BOUND.finditer(bound) if match.group(1) or match.group(2)]
+    for script in scripts:
+        walker.run_text(code.filled(script, "{}", HIDDEN))
+
+
+HANDLERS = {"find": _find, "fd": _find, "fdfind": _find, "fzf": _choose, "sk": _choose}

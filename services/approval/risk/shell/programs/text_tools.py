@@ -247,7 +247,7 @@ def _filter_program(walker: Walker, call: Invocation) -> None:
         walker.run_words([Word(value), Word(HIDDEN)])
 
 
-_COMMAND_OPTIONS = {"split": ("--filter",), "sort": ("--compress-program",), "tcpdump": ("-z",), "fzf": ("--preview",)}
+_COMMAND_OPTIONS = {"split": ("--filter",), "sort": ("--compress-program",), "tcpdump": ("-z",)}
 
 HANDLERS = {
     "awk": _awk,
@@ -255,6 +255,5 @@ HANDLERS = {
     "split": _option_command,
     "sort": _option_command,
     "tcpdump": _option_command,
-    "fzf": _option_command,
     "rg": _filter_program,
 }

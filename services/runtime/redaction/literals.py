@@ -197,10 +197,25 @@ LAST: tuple[Rule, ...] = (
     PatternRule(
         "environment",
         "Contains a literal password.",
-        ("passw", "passphrase", "pwd"),
-        r"(?:^|[\s\"'])[A-Z0-9_]{0,60}(?:PASSWORD|PASSWD|PASSPHRASE|_PWD)=[\"']?([^\s\"'`;|&<>(){}]{4,200})",
+        ("passw", "passphrase", "pwd", "_pass"),
+        r"(?:^|[\s\"'])[A-Z0-9_]{0,60}(?:PASSWORD|PASSWD|PASSPHRASE|_PWD|_PASS)(?:=|: {1,4})[\"']?([^\s\"'`;|&<>(){}]{4,200})",
         accepts=_is_password,
         plain=True,
+    ),
+    PatternRule(
+        "sql-password",
+        "Contains the password of a database user.",
+        ("identified",),
+        r"(?i)\bidentified\s+(?:with\s+\S{1,60}\s+)?by\s+(?:password\s+)?[\"']([^\"'\s]{3,200})[\"']",
+        accepts=_is_password,
+        plain=True,
+    ),
+    PatternRule(
+        "service-token",
+        "Contains a service's token.",
+        ("gsk_", "whsec_", "tskey-"),
+        r"\b((?:gsk_|whsec_|tskey-[a-z]{2,12}-)[0-9A-Za-z+/=-]{20,200})",
+        accepts=looks_random,
     ),
     *command_lines.RULES,
     PatternRule(

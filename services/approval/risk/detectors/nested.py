@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from services.approval.risk import patterns
+
 MAX_VALUES = 200_000  # values in one object; more is UNKNOWN
 MAX_DEPTH = 500  # containers inside containers; deeper is UNKNOWN
 MAX_ENCODED = 8  # JSON inside text inside JSON; deeper is UNKNOWN
@@ -28,6 +30,12 @@ _LANGUAGES = frozenset("language lang".split())
 _METHODS = frozenset({"method", "verb", "httpmethod"})
 _NAMES = frozenset("name tool toolname function type kind key action".split())
 _ARGUMENTS = frozenset("args arguments input value params parameters text argument".split())
+_QUERIES = frozenset("query queries statement statements dbquery".split())
+# The beginning of a statement that acts; of a search, the words after it are others: "drop shipping suppliers".
+_SQL = patterns.compile(
+    r"(?i)\s*(?:(?:drop|alter|create)\s+(?:table|database|schema|view|index|user|role)\b|delete\s+from\b|truncate\s+\w|update\s+\S+\s+set\b"
+    r"|insert\s+into\b|(?:grant|revoke)\s.*\s(?:to|from)\b|merge\s+into\b|select\s.*\b(?:into|from)\b|exec(?:ute)?\s+\w)"
+)
 _CALLS = ("GET ", "POST ", "PUT ", "DELETE ", "PATCH ")
 
 
@@ -104,11 +112,18 @@ def _json_in(text: str) -> object:
 
 def _argv(key: str, values: Sequence[object]) -> Found | None:
     """A list of words under the name of a command: one command's arguments, or several commands where they hold spaces."""
-    if key not in _COMMANDS or not values or not all(isinstance(each, str) for each in values):
+    runs = key in _COMMANDS or (key in ("args", "arguments") and _is_command_line(values))
+    if not runs or not values or not all(isinstance(each, str) for each in values):
         return None
     if key != "argv" and (" " in str(values[0]) or len(values) == 1):
         return None
     return Found("argv", "\0".join(str(each) for each in values))
+
+
+def _is_command_line(values: Sequence[object]) -> bool:
+    """Whether words that nothing says are a command are one all the same: a program's name, and an option after it."""
+    first = values[0] if values else ""
+    return isinstance(first, str) and first[:1].isalpha() and first.islower() and any(isinstance(v, str) and v[:1] == "-" for v in values[1:])
 
 
 def _split_command(fields: Mapping[object, object]) -> Found | None:
@@ -129,7 +144,7 @@ def _one(text: str, key: str, parent: Mapping[object, object]) -> Found:
         return Found("command", text)
     if key in _CODE:
         return Found("code", text, _beside(parent, _LANGUAGES))
-    if key in ("sql", "sqlquery"):
+    if key in ("sql", "sqlquery") or (key in _QUERIES and _SQL.match(text)):
         return Found("code", text, "sql")
     if key in _PATHS and "\n" not in text:
         return Found("path", text, key)

@@ -227,6 +227,10 @@ _LEADING = patterns.compile(
     r"(?i)\b(?:run(?:s|ning)?|ran|execut(?:e[sd]?|ing)|try(?:ing)?|tried|do(?:es|ing)?|command\s+(?:is|line)|using|via|by|use[sd]?|with|issu(?:e[sd]?|ing)"
     r"|typ(?:e[sd]?|ing)|enter(?:s|ed|ing)?|invok(?:e[sd]?|ing))\s*:?\s+[\"'\x{2018}\x{201c}(]?|[(\"\x{201c}]"
 )
+# Words that order the steps of a plan, before a step that is a command line.
+_SEQUENCE = patterns.compile(
+    r"(?i)^(?:(?:and|then|next|first|second|third|finally|lastly|last|now|afterwards?|after\s+that|please|just|also|using\s+the\s+(?:terminal|shell|console))\b,?:?\s+)+"
+)
 _CLOSING = {"(": ")", '"': '"', "'": "'", "\u2018": "\u2019", "\u201c": "\u201d"}
 _BACKQUOTED = patterns.compile(r"```(?:\w+\n)?([^`]+)```|`([^`\n]+)`")
 _SHELL_LIKE = patterns.compile(r"(?:^|\s)--?\w|[|<>]|&&|;\s*\w|\$\(|\$\w|(?:^|\s)(?:/|~/|\./)\w|=\S")
@@ -283,6 +287,8 @@ def commands_in(text: str, orders: tuple[Order, ...] | None = None) -> list[str]
     stripped = _undressed(text)
     if _is_command(stripped):
         return [stripped]
+    if (told := _SEQUENCE.match(stripped)) and _is_command(rest := stripped[told.end() :]) and _shell_like(rest):
+        return [rest]
     commands = [] if _only_tells(text) else quoted_commands(text)
     for order in orders_in(text) if orders is None else orders:
         if order.verb in _RUNNING and (command := _ordered(text[order.end :])):

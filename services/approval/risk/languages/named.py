@@ -25,6 +25,7 @@ _MESSAGES = {
     "code.accounts": "Changes accounts or the registry.",
     "code.credential": "Reads credentials.",
     "code.delete": "Deletes files.",
+    "code.disk": "Erases a disk, or everything on it.",
     "code.dynamic": "Runs code that is made while it runs.",
     "code.environment": "Reads every variable, secrets included.",
     "code.fetch": "Fetches or decodes code, and runs it.",
@@ -94,7 +95,8 @@ _BY_LANGUAGE: dict[str, tuple[_Row, ...]] = {
     "powershell": (
         ("code.process", SERIOUS, r"(?i)\b(?:start-process|invoke-expression|iex|invoke-command|new-service|start-job|invoke-wmimethod|register-scheduledtask|new-scheduledtask)\b|\bcmd(?:\.exe)?\s+/c"),
         ("code.delete", SERIOUS, r"(?i)\b(?:remove-item|ri|rd|del|erase|rmdir|clear-content|clear-recyclebin|format-volume|clear-disk|remove-partition|stop-computer|restart-computer|stop-process|stop-service|remove-\w+)\b"),
-        ("code.fetch", HIGH, r"(?i)downloadstring|downloadfile|\b(?:invoke-webrequest|iwr|invoke-restmethod|irm)\b[^|\n]*\|\s*(?:iex|invoke-expression)|frombase64string|-enc(?:odedcommand)?\b"),
+        ("code.disk", HIGH, r"(?im)^\W*format(?:\.com)?\s+[a-z]:|\b(?:format-volume|clear-disk|diskpart)\b|\b(?:remove-item|ri|rd|del|erase|rmdir)\b[^\n|]*\s[\"']?(?:[a-z]:|~|\$home|\$env:userprofile|%userprofile%)(?:\\\*?)?[\"']?(?:\s|$)"),
+        ("code.fetch", HIGH, r"(?i)downloadstring|downloadfile|\b(?:iex|invoke-expression)\b[^\n]*\b(?:invoke-webrequest|iwr|invoke-restmethod|irm|curl|wget)\b|\b(?:invoke-webrequest|iwr|invoke-restmethod|irm)\b[^|\n]*\|\s*(?:iex|invoke-expression)|frombase64string|-enc(?:odedcommand)?\b"),
         ("code.protection", HIGH, r"(?i)set-mppreference|add-mppreference|amsiutils|set-executionpolicy|-exec(?:utionpolicy)?\s+bypass|disable-\w+|clear-eventlog|vssadmin|bcdedit|wevtutil"),
         ("code.credential", HIGH, r"(?i)mimikatz|convertto-securestring|get-credential|lsass|sekurlsa|\bntds\b|reg\s+save"),
         ("code.accounts", HIGH, r"(?i)\bnet\s+(?:user|localgroup)\b|new-localuser|add-localgroupmember|\breg\s+add\b|set-itemproperty|new-itemproperty"),

@@ -162,8 +162,10 @@ class Walker:
         if len(words) > MAX_WORDS or state.words > MAX_ALL_WORDS:
             self.unreadable("too-many", f"A command of {len(words)} words, or commands of many words inside each other.")
             return Flow(present=True)
-        while words and (words[0].text in ("!", "{") or _names_descriptor(words[0].text)):
-            words = words[1:]  # the grammar takes a second one, and the {name} of a redirection, for a program's name
+        first = 0  # the grammar takes a second one, and the {name} of a redirection, for a program's name
+        while first < len(words) and (words[first].text in ("!", "{") or _names_descriptor(words[first].text)):
+            first += 1
+        words = words[first:] if first else words
         if words and words[0].text in _RESERVED:
             if len(words) > 1 or words[0].text != "}":
                 self.unreadable("construct", "A word of the shell's own stands where a program should.", words[0].text)

@@ -175,6 +175,9 @@ class Reader(Expressions):
         given = self.value(node.value, scope)
         known = self.value(node.target, scope)
         self._effects.grown(node, given, self._loops)
+        if isinstance(node.op, ast.BitOr) and known.names:  # `os.environ |= {..}` sets each of them
+            for key, each in given.entries or ():
+                self._effects.item_set(known, const(key), each, node)
         if known.items is not None and given.items is not None:
             value = sequence((*known.items, *(i for i in given.items if i not in known.items)))
         elif self._loops and known.consts:  # added to in a loop: what it becomes is not known, what it is made of is

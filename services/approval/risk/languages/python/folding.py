@@ -213,6 +213,8 @@ def _joined(receiver: Value, parts: Value, taints: frozenset[str]) -> Value:
 def _each(call: Callable[..., Const], args: Sequence[Value], taints: frozenset[str]) -> Value | None:
     if not all(a.consts for a in args):
         return None
+    if any(len(a.consts) > 1 for a in args) and sum(a.length for a in args) > MAX_TEXT:
+        return Value(hidden=True, taints=taints)  # texts that grow each time they are made: making them all again would take seconds
     results: list[Const] = []
     hidden = any(a.hidden for a in args)
     for index, chosen in enumerate(product(*(a.consts for a in args))):

@@ -24,7 +24,7 @@ _SPEAKS = frozenset(
     "print pprint.pprint logging.info logging.debug logging.warning logging.error sys.stdout.write sys.stderr.write rich.print click.echo".split()
 )
 _LOADER_VARIABLES = frozenset(
-    "LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT DYLD_INSERT_LIBRARIES PYTHONSTARTUP BASH_ENV ENV PROMPT_COMMAND GIT_SSH_COMMAND NODE_OPTIONS PERL5OPT PYTHONINSPECT".split()
+    "LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT DYLD_INSERT_LIBRARIES PYTHONSTARTUP BASH_ENV PROMPT_COMMAND GIT_SSH_COMMAND NODE_OPTIONS PERL5OPT PYTHONINSPECT".split()
 )
 _CLASS_CHAIN = frozenset("__class__ __base__ __bases__ __mro__ mro".split())
 _FRAMES = frozenset("__globals__ func_globals gi_frame cr_frame f_builtins f_globals".split())

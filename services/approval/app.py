@@ -13,12 +13,14 @@ from harness.approval.v1 import (
     policy_pb2_grpc,
     remembered_pb2_grpc,
     risk_pb2_grpc,
+    webhook_pb2_grpc,
 )
 from services.approval.api.approval import ApprovalServicer
 from services.approval.api.delegation import DelegationServicer
 from services.approval.api.policy import PolicyServicer
 from services.approval.api.remembered import RememberedDecisionServicer
 from services.approval.api.risk import RiskServicer
+from services.approval.api.webhook import WebhookServicer
 from services.approval.changes import Changes
 from services.approval.delegations import Delegations
 from services.approval.desk import Desk
@@ -27,15 +29,22 @@ from services.approval.grants.issuer import Grants
 from services.approval.grants.ring import KeyRing
 from services.approval.history import History
 from services.approval.inbox import Inbox
+from services.approval.limits import Limits
+from services.approval.notifications.courier import Courier
+from services.approval.notifications.fanout import FanOut
+from services.approval.notifications.sender import Sender
+from services.approval.notifications.webhooks import Webhooks
 from services.approval.policies import Policies
 from services.approval.risk.rules import RuleBook
 from services.approval.settings import ApprovalSettings
 from services.approval.store.approvals import ApprovalStore
 from services.approval.store.delegations import DelegationStore
+from services.approval.store.deliveries import DeliveryStore
 from services.approval.store.events import EventLog
 from services.approval.store.journal import Journal
 from services.approval.store.policies import PolicyStore
 from services.approval.store.remembered import RememberedStore
+from services.approval.store.webhooks import WebhookStore
 from services.approval.sweeper import Sweeper
 from services.runtime.server import ServiceRegistration
 
@@ -71,7 +80,8 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
         kept=settings.approval_events_kept,
         recheck_seconds=settings.approval_publish_seconds,
     )
-    journal = Journal(redis, settings.approval_shards, [events.published])
+    deliveries, webhooks = DeliveryStore(redis, settings.approval_shards), WebhookStore(redis)
+    journal = Journal(redis, settings.approval_shards, [events.published, deliveries.read])
     policies = Policies(PolicyStore(redis), History(store, settings.environment), rules)
     grants = Grants(KeyRing.open(settings.approval_signing_keys, development=settings.environment == "development"))
     changes = Changes(store, events, journal)
@@ -89,6 +99,11 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
         rules=rules,
         max_body_bytes=max_body_bytes,
         max_pending_of_run=settings.approval_pending_per_run,
+        limits=Limits(
+            store,
+            pending=settings.approval_pending_per_requester,
+            asks_per_minute=settings.approval_asks_per_minute,
+        ),
     )
     desk = Desk(
         store,
@@ -106,6 +121,8 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
         every_seconds=settings.approval_sweep_seconds,
         retention_ms=round(settings.approval_retention_days * 86_400_000),
     )
+    sender = Sender(settings.approval_webhook_timeout_seconds)
+    courier = _courier(settings, redis, store, webhooks, deliveries, sender)
     return Application(
         services=[
             ServiceRegistration(
@@ -123,6 +140,40 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
             ServiceRegistration(
                 risk_pb2_grpc.add_RiskServiceServicer_to_server, RiskServicer(policies, settings.environment, rules)
             ),
+            ServiceRegistration(
+                webhook_pb2_grpc.add_WebhookServiceServicer_to_server,
+                WebhookServicer(
+                    Webhooks(webhooks, deliveries, sender, allow_http=settings.approval_webhook_http),
+                ),
+            ),
         ],
-        background=[sweeper.run, events.run_publisher, events.run_listener],
+        background=[sweeper.run, events.run_publisher, events.run_listener, courier.run],
+    )
+
+
+def _courier(
+    settings: ApprovalSettings,
+    redis: Redis,
+    approvals: ApprovalStore,
+    webhooks: WebhookStore,
+    deliveries: DeliveryStore,
+    sender: Sender,
+) -> Courier:
+    fan_out = FanOut(
+        webhooks,
+        deliveries,
+        approvals,
+        gather_ms=round(settings.approval_gather_seconds * 1000),
+        link=settings.approval_link,
+    )
+    return Courier(
+        redis,
+        fan_out,
+        webhooks,
+        deliveries,
+        sender,
+        every_seconds=settings.approval_webhook_seconds,
+        per_minute=settings.approval_webhooks_per_minute,
+        dead_ms=round(settings.approval_dead_letter_days * 86_400_000),
+        first_pause_seconds=settings.approval_webhook_retry_seconds,
     )

@@ -14,6 +14,7 @@ from services.approval.grants.issuer import Grants
 from services.approval.grants.token import Claims, hash_of, new_grant_id
 from services.approval.judge import Asked, Judgement, judge
 from services.approval.lifecycle import Change, Outcome, Times
+from services.approval.limits import Ask, Limits
 from services.approval.messages import approval_message
 from services.approval.policies import Policies
 from services.approval.quorum import Voter
@@ -56,6 +57,7 @@ class Gate:
         rules: RuleBook | None = None,
         max_body_bytes: int,
         max_pending_of_run: int = 0,
+        limits: Limits | None = None,
     ) -> None:
         self._store = store
         self._policies = policies
@@ -67,6 +69,7 @@ class Gate:
         self._rules = rules
         self._max_body_bytes = max_body_bytes
         self._max_pending_of_run = max_pending_of_run
+        self._limits = limits
 
     async def request(self, items: Sequence[approval_pb2.ApprovalItem]) -> list[approval_pb2.RequestedApproval]:
         """Take items: assess, ask the policy, store, grant. One answer each, in their order."""
@@ -91,7 +94,7 @@ class Gate:
         taken = await asyncio.to_thread(take_all) if is_big else take_all()
         refusals = [self._refusal(one) for one in taken]
         accepted = [one for one, refusal in zip(taken, refusals, strict=True) if refusal is None]
-        answers = iter(await self._store_all(accepted))
+        answers = iter(await self._take_accepted(accepted))
         return [refusal or next(answers) for refusal in refusals]
 
     def _refusal(self, taken: _Taken) -> approval_pb2.RequestedApproval | None:
@@ -102,13 +105,43 @@ class Gate:
             return approval_pb2.RequestedApproval(error_reason="ACTIONS_TOO_LARGE", error_message=problem)
         return None
 
-    async def _store_all(self, taken: Sequence[_Taken]) -> list[approval_pb2.RequestedApproval]:
+    async def _take_accepted(self, taken: Sequence[_Taken]) -> list[approval_pb2.RequestedApproval]:
+        """Store what is within its requester's limits; what a remembered decision answers asks no human."""
         if not taken:
             return []
         known = await self._known(taken)
+        refusals = await self._over_limits(taken, known)
+        within = [(taken[i], known[i]) for i, refusal in enumerate(refusals) if refusal is None]
+        answers = iter(await self._store_all(within))
+        return [refusal or next(answers) for refusal in refusals]
+
+    async def _over_limits(
+        self, taken: Sequence[_Taken], known: Sequence[Remembered | None]
+    ) -> list[approval_pb2.RequestedApproval | None]:
+        if self._limits is None:
+            return [None] * len(taken)
+        asks = [
+            Ask(
+                one.item.requester,
+                one.item.context.run_id,
+                one.item.request_id,
+                asks_human=one.judgement.verdict.outcome is Outcome.HUMAN and answer is None,
+            )
+            for one, answer in zip(taken, known, strict=True)
+        ]
+        return [
+            approval_pb2.RequestedApproval(error_reason=found.reason, error_message=found.message) if found else None
+            for found in await self._limits.refusals(asks)
+        ]
+
+    async def _store_all(
+        self, within: Sequence[tuple[_Taken, Remembered | None]]
+    ) -> list[approval_pb2.RequestedApproval]:
+        if not within:
+            return []
+        taken = [one for one, _ in within]
         created = await self._store.create(
-            [self._draft(one, answer) for one, answer in zip(taken, known, strict=True)],
-            max_pending_of_run=self._max_pending_of_run,
+            [self._draft(one, answer) for one, answer in within], max_pending_of_run=self._max_pending_of_run
         )
         self._changes.kick(made.record for made in created if made.is_new and made.record.was_asked)
         answers = [_answer(self._grants, one, made) for one, made in zip(taken, created, strict=True)]

@@ -34,6 +34,30 @@ class ApprovalSettings(ServiceSettings):
     approval_pending_per_run: int = Field(
         1000, ge=0, description="how many approvals of one run may wait for a human; 0 is any number"
     )
+    approval_pending_per_requester: int = Field(
+        10_000, ge=0, description="how many approvals of one requester may wait for a human; 0 is any number"
+    )
+    approval_asks_per_minute: int = Field(
+        600, ge=0, description="how many requests a minute of one requester may ask a human; 0 is any number"
+    )
+    approval_link: str = Field(
+        "", description="where people see an approval, for notifications: an address with {approval_id} in it"
+    )
+    approval_webhook_http: bool = Field(False, description="allow http webhooks to other hosts than this one")
+    approval_webhook_seconds: float = Field(1.0, gt=0, description="how often to look for what webhooks are to be told")
+    approval_webhook_timeout_seconds: float = Field(
+        10.0, gt=0, le=60, description="how long one attempt to deliver may take"
+    )
+    approval_webhook_retry_seconds: float = Field(
+        10.0, gt=0, le=3600, description="pause after a first attempt that failed; it doubles, up to an hour"
+    )
+    approval_webhooks_per_minute: int = Field(
+        60, ge=1, description="deliveries a minute to one webhook; what is more waits, and gathers"
+    )
+    approval_gather_seconds: float = Field(
+        30.0, ge=0, description="how long similar requests are gathered into one notification; 0 is not at all"
+    )
+    approval_dead_letter_days: float = Field(14.0, gt=0, description="how long deliveries that were given up are kept")
 
     approval_signing_keys: Path | None = Field(
         None, description="folder of PEM files that grants are signed and verified with; required but in development"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from services.approval.lifecycle import Change, Opening
 from services.approval.record import CLOSED, NOBODY, Decision, Facts, Record, State, due_ms
 from services.approval.store import keys, records
+from services.approval.store.rates import let_through
 from services.runtime.ids import is_id, new_id, shard_of
 from services.runtime.redis import Script, ScriptCall, run_scripts
 
@@ -173,6 +174,30 @@ class ApprovalStore:
         shard = shard_of(approval_id)
         body: Any = await self._redis.hget(keys.revisions(shard, approval_id), str(revision))
         return bytes(body) if body is not None else None
+
+    async def known_and_pending(
+        self, requests: Sequence[tuple[str, str]], requesters: Iterable[str]
+    ) -> tuple[list[bool], dict[str, int]]:
+        """For each (run, request_id) whether it made an approval, and how many approvals of each requester are pending.
+
+        One round trip.
+        """
+        people = sorted(set(requesters))
+        pipeline = self._redis.pipeline(transaction=False)
+        for run_id, request_id in requests:
+            pipeline.exists(keys.request(keys.shard_for(run_id, request_id, self.shards), request_id))
+        for requester in people:
+            for shard in range(self.shards):
+                pipeline.zcard(keys.by_requester(shard, requester, State.PENDING))
+        answers = await pipeline.execute()
+        known, counts = answers[: len(requests)], answers[len(requests) :]
+        return [bool(one) for one in known], {
+            requester: sum(counts[n * self.shards : (n + 1) * self.shards]) for n, requester in enumerate(people)
+        }
+
+    async def let_through(self, asked: Sequence[tuple[str, int]], per_minute: int) -> list[tuple[int, int]]:
+        """For each requester and number of requests how many may ask a human now, and ms until one more may."""
+        return await let_through(self._redis, [(keys.asks(who), count) for who, count in asked], per_minute)
 
     async def add_comment(self, record: Record, author: str, text: str, event: bytes, most: int) -> Comment | None:
         """Add to a thread; None if it has `most` already."""

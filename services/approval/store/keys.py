@@ -31,6 +31,17 @@ in hex; `M` is an approval id without its prefix and shard: time-ordered, so tha
 | approval:{a00}:delegation-request:<x>| string | id of the delegation it made        | delegate       | its own time  |
 | approval:{aNN}:journal               | stream | what happened: e entry, p "1" if    | every script   | trim, when    |
 |                                      |        | watchers are told                   |                | all have read |
+| approval:{aNN}:notified              | string | last journal id made deliveries     | fan_out        | never         |
+| approval:{aNN}:deliveries:<webhook>  | zset   | delivery ids by when to send, ms    | fan_out, claim | finish        |
+| approval:{aNN}:deliveries:gathering  | hash   | what is gathered -> delivery id     | fan_out        | claim         |
+| approval:{aNN}:delivery:<id>         | hash   | one delivery, see `deliveries.py`   | fan_out, claim | finish, drop  |
+| approval:{aNN}:dead:<webhook>        | zset   | ids of dead letters, all scores 0   | finish         | drop          |
+| approval:{aNN}:dead                  | zset   | "webhook id" of dead letters by ms  | finish         | drop          |
+| approval:{a00}:webhooks              | hash   | id -> one webhook, JSON             | save_webhook   | save_webhook  |
+| approval:{a00}:webhooks:requests     | hash   | sha256 of request_id -> id, sha256  | save_webhook   | save_webhook  |
+| approval:{a00}:webhooks:removed      | zset   | ids by when they were removed, ms   | save_webhook   | an hour later |
+| approval:{<sha256>}:asks             | string | rate of a requester, see rate.lua   | rate           | by itself     |
+| approval:{<webhook>}:sends           | string | rate of a webhook, see rate.lua     | rate           | by itself     |
 | approval:{events}:stream             | stream | events, id <sequence>-0: e, t (ms)  | publish        | trim, length  |
 | approval:{events}:sequence           | string | the last sequence given             | publish        | never         |
 | approval:{events}:published          | hash   | shard -> last journal id published  | publish        | never         |
@@ -40,7 +51,7 @@ in hex; `M` is an approval id without its prefix and shard: time-ordered, so tha
 
 `<r>`, `<p>` and `<x>` are hex SHA-256: a subject can be anything, a key should not. What ends at a
 time of its own has a TTL; everything else goes by a rule (`HARNESS_APPROVAL_RETENTION_DAYS`,
-`HARNESS_APPROVAL_EVENTS_KEPT`).
+`HARNESS_APPROVAL_EVENTS_KEPT`, `HARNESS_APPROVAL_DEAD_LETTER_DAYS`).
 """
 
 from __future__ import annotations
@@ -51,6 +62,11 @@ import zlib
 EVENTS_STREAM = "approval:{events}:stream"
 EVENTS_SEQUENCE = "approval:{events}:sequence"
 EVENTS_PUBLISHED = "approval:{events}:published"
+
+# With the first shard, whose journal their changes are written to.
+WEBHOOKS = "approval:{a00}:webhooks"
+WEBHOOK_REQUESTS = "approval:{a00}:webhooks:requests"
+WEBHOOKS_REMOVED = "approval:{a00}:webhooks:removed"
 
 # Never written: where what is no id of ours is looked up.
 NOTHING = "approval:{a00}:nothing"
@@ -214,3 +230,48 @@ def policy_versions(environment: str) -> str:
 def policy_bodies(environment: str) -> str:
     """What the versions of an environment's policy said."""
     return _in(POLICIES_SHARD, f"policy:{environment}:bodies")
+
+
+def prefix(shard: int) -> str:
+    """What all keys of a shard begin with."""
+    return _in(shard, "")
+
+
+def notified(shard: int) -> str:
+    """How far a shard's journal was made deliveries."""
+    return _in(shard, "notified")
+
+
+def deliveries(shard: int, webhook_id: str) -> str:
+    """What a webhook is to be told, and when."""
+    return _in(shard, f"deliveries:{webhook_id}")
+
+
+def gathering(shard: int) -> str:
+    """Deliveries that similar requests still join."""
+    return _in(shard, "deliveries:gathering")
+
+
+def delivery(shard: int, delivery_id: str) -> str:
+    """One delivery."""
+    return _in(shard, f"delivery:{delivery_id}")
+
+
+def dead(shard: int, webhook_id: str) -> str:
+    """What a webhook could not be told."""
+    return _in(shard, f"dead:{webhook_id}")
+
+
+def dead_by_time(shard: int) -> str:
+    """All dead letters, by when they were given up."""
+    return _in(shard, "dead")
+
+
+def asks(requester: str) -> str:
+    """The rate at which somebody asks humans."""
+    return f"approval:{{{_digest(requester)}}}:asks"
+
+
+def sends(webhook_id: str) -> str:
+    """The rate at which a webhook is told things."""
+    return f"approval:{{{webhook_id}}}:sends"

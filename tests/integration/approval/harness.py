@@ -22,6 +22,7 @@ from harness.approval.v1 import (
     remembered_pb2_grpc,
     risk_pb2,
     risk_pb2_grpc,
+    webhook_pb2_grpc,
 )
 from harness.common.v1 import action_pb2
 from services.approval.app import build
@@ -46,6 +47,7 @@ class Approvals:
     risk: Any
     delegations: Any
     remembered: Any
+    webhooks: Any
     redis: Redis
     server: Server
 
@@ -201,6 +203,7 @@ async def running(redis_server: RedisServer, **settings: Any) -> AsyncIterator[A
             risk_pb2_grpc.RiskServiceStub(channel),
             delegation_pb2_grpc.DelegationServiceStub(channel),
             remembered_pb2_grpc.RememberedDecisionServiceStub(channel),
+            webhook_pb2_grpc.WebhookServiceStub(channel),
             redis,
             server,
         )

@@ -1,7 +1,7 @@
 """The async client: every public call of the three services, with deadlines, retries and typed errors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import grpc
@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import ParseDict
 
-from harness.approval.v1 import policy_pb2, risk_pb2
+from harness.approval.v1 import audit_pb2, policy_pb2, risk_pb2
 from harness.backup.v1 import backup_pb2
 from harness.common.v1 import action_pb2
 from harness.orchestrator.v1 import plan_pb2, project_pb2, run_pb2, task_pb2
@@ -281,6 +281,49 @@ class Client(ApprovalCalls):
         """Return what a draft would decide about examples, and about the newest real requests. Saves nothing."""
         request = policy_pb2.TestPolicyRequest(policy=draft, examples=examples, last_requests=last_requests)
         return await self._transport.call(self._transport.policies.TestPolicy, request, idempotent=True)
+
+    # Audit
+
+    async def list_audit_events(
+        self,
+        *,
+        approval_id: str = "",
+        actor: str = "",
+        event_type: audit_pb2.AuditEventType.ValueType = audit_pb2.AUDIT_EVENT_TYPE_UNSPECIFIED,
+        project_id: str = "",
+        since: float = 0.0,
+        until: float = 0.0,
+    ) -> AsyncIterator[audit_pb2.AuditRecord]:
+        """Yield what happened, newest first; times are seconds since the epoch, 0 for no bound."""
+        request = audit_pb2.ListAuditEventsRequest(
+            page_size=PAGE_SIZE, approval_id=approval_id, actor=actor, type=event_type, project_id=project_id
+        )
+        for bound, time in ((request.start_time, since), (request.end_time, until)):
+            if time:
+                bound.FromNanoseconds(round(time * 1e9))
+        while True:
+            page = await self._transport.call(self._transport.audit.ListAuditEvents, request, idempotent=True)
+            for record in page.records:
+                yield record
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def verify_audit(self, known_checkpoints: Iterable[str] = ()) -> AsyncIterator[audit_pb2.VerifyAuditResponse]:
+        """Yield how far the verification of the trail is, and for every shard what was found, with `done` set.
+
+        Args:
+            known_checkpoints: lines that were kept elsewhere.
+        """
+        request = audit_pb2.VerifyAuditRequest(known_checkpoints=known_checkpoints)
+        async for message in self._transport.stream(self._transport.audit.VerifyAudit, request):
+            yield message
+
+    async def export_audit(self) -> AsyncIterator[bytes]:
+        """Yield the whole trail as JSON lines, some at a time; `motherharness.audit` verifies them."""
+        request = audit_pb2.ExportAuditRequest()
+        async for message in self._transport.stream(self._transport.audit.ExportAudit, request):
+            yield message.data
 
     # Backups
 

@@ -15,6 +15,7 @@ import grpc
 from harness.approval.v1 import (
     approval_pb2,
     approval_pb2_grpc,
+    audit_pb2_grpc,
     delegation_pb2_grpc,
     policy_pb2_grpc,
     remembered_pb2_grpc,
@@ -129,6 +130,7 @@ class Transport:
         self.runs = run_pb2_grpc.RunServiceStub(orchestrator)
         self.agents = agent_pb2_grpc.AgentServiceStub(orchestrator)
         self.approvals = approval_pb2_grpc.ApprovalServiceStub(approval)
+        self.audit = audit_pb2_grpc.AuditServiceStub(approval)
         self.delegations = delegation_pb2_grpc.DelegationServiceStub(approval)
         self.remembered = remembered_pb2_grpc.RememberedDecisionServiceStub(approval)
         self.policies = policy_pb2_grpc.PolicyServiceStub(approval)

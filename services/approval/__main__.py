@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from services.approval.app import build
-from services.approval.rule_packs import check_builtin, rule_book
+from services.approval.rule_packs import check_builtin, condensed, rule_book
 from services.approval.settings import ApprovalSettings
 from services.approval.trials import check_shipped
 from services.runtime.entry import run_service
@@ -20,7 +20,7 @@ async def main(settings: ApprovalSettings) -> None:
     check_builtin()
     check_shipped()
     rules = rule_book(settings.risk_rule_packs)
-    log.info("rules_in_force", packs=rules.versions())
+    log.info("rules_in_force", rule_packs=condensed(rules), packs=rules.versions())
     redis = connect(settings.redis_url, client_name="approval")
     blocking = connect(settings.redis_url, client_name="approval-watch", blocking=True)
     try:

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from harness.approval.v1 import (
     approval_pb2_grpc,
+    audit_pb2_grpc,
     delegation_pb2_grpc,
     policy_pb2_grpc,
     remembered_pb2_grpc,
@@ -16,11 +17,14 @@ from harness.approval.v1 import (
     webhook_pb2_grpc,
 )
 from services.approval.api.approval import ApprovalServicer
+from services.approval.api.audit import AuditServicer
 from services.approval.api.delegation import DelegationServicer
 from services.approval.api.policy import PolicyServicer
 from services.approval.api.remembered import RememberedDecisionServicer
 from services.approval.api.risk import RiskServicer
 from services.approval.api.webhook import WebhookServicer
+from services.approval.audit.sealer import Sealer
+from services.approval.audit.trail import Trail
 from services.approval.changes import Changes
 from services.approval.delegations import Delegations
 from services.approval.desk import Desk
@@ -38,6 +42,7 @@ from services.approval.policies import Policies
 from services.approval.risk.rules import RuleBook
 from services.approval.settings import ApprovalSettings
 from services.approval.store.approvals import ApprovalStore
+from services.approval.store.audit import AuditStore
 from services.approval.store.delegations import DelegationStore
 from services.approval.store.deliveries import DeliveryStore
 from services.approval.store.events import EventLog
@@ -81,9 +86,13 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
         recheck_seconds=settings.approval_publish_seconds,
     )
     deliveries, webhooks = DeliveryStore(redis, settings.approval_shards), WebhookStore(redis)
-    journal = Journal(redis, settings.approval_shards, [events.published, deliveries.read])
+    ring = KeyRing.open(settings.approval_signing_keys, development=settings.environment == "development")
+    chains = AuditStore(redis, settings.approval_shards)
+    sealer = Sealer(chains, ring, settings.audit_habits())
+    trail = Trail(chains, sealer, ring, settings.audit_habits())
+    journal = Journal(redis, settings.approval_shards, [events.published, sealer.sealed, deliveries.read])
     policies = Policies(PolicyStore(redis), History(store, settings.environment), rules)
-    grants = Grants(KeyRing.open(settings.approval_signing_keys, development=settings.environment == "development"))
+    grants = Grants(ring)
     changes = Changes(store, events, journal)
     remembered = RememberedStore(redis, settings.approval_shards)
     delegations = Delegations(DelegationStore(redis))
@@ -129,6 +138,7 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
                 approval_pb2_grpc.add_ApprovalServiceServicer_to_server,
                 ApprovalServicer(gate, desk, Inbox(store), events, grants),
             ),
+            ServiceRegistration(audit_pb2_grpc.add_AuditServiceServicer_to_server, AuditServicer(trail)),
             ServiceRegistration(
                 delegation_pb2_grpc.add_DelegationServiceServicer_to_server, DelegationServicer(delegations)
             ),
@@ -147,7 +157,7 @@ def build(settings: ApprovalSettings, redis: Redis, blocking: Redis, rules: Rule
                 ),
             ),
         ],
-        background=[sweeper.run, events.run_publisher, events.run_listener, courier.run],
+        background=[sweeper.run, sealer.run, events.run_publisher, events.run_listener, courier.run],
     )
 
 

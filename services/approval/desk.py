@@ -19,7 +19,8 @@ from services.approval.policies import Policies
 from services.approval.quorum import Voter
 from services.approval.record import Record, State
 from services.approval.remembered import DAY_MS, MAX_REMEMBER_MS, ONCE, RUN, from_decided
-from services.approval.risk.rules import RuleBook
+from services.approval.risk.rules import BUILTIN, RuleBook
+from services.approval.rule_packs import condensed
 from services.approval.store.approvals import ApprovalStore, Comment
 from services.approval.store.remembered import RememberedStore
 from services.runtime.digest import digest_of
@@ -58,6 +59,7 @@ class Desk:
         self._remembered = remembered
         self._times = times
         self._rules = rules
+        self._rule_packs = condensed(rules or BUILTIN)
         self._max_body_bytes = max_body_bytes
 
     async def earlier(self, record: Record, revision: int) -> bytes:
@@ -213,6 +215,7 @@ class Desk:
                 reason=shown,
                 seen_digest=seen_digest,
                 decide_within_ms=decide_within_ms,
+                rule_packs=self._rule_packs,
                 now_ms=now_ms,
             ),
             by,

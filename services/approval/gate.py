@@ -20,7 +20,8 @@ from services.approval.policies import Policies
 from services.approval.quorum import Voter
 from services.approval.record import CLOSED, POLICY, Decision, Facts, Record
 from services.approval.remembered import Remembered
-from services.approval.risk.rules import RuleBook
+from services.approval.risk.rules import BUILTIN, RuleBook
+from services.approval.rule_packs import condensed
 from services.approval.store.approvals import ApprovalStore, Created, Draft, Query
 from services.approval.store.remembered import Circumstances, RememberedStore
 from services.runtime.errors import FailedPrecondition, NotFound
@@ -67,6 +68,7 @@ class Gate:
         self._times = times
         self._environment = environment
         self._rules = rules
+        self._rule_packs = condensed(rules or BUILTIN)
         self._max_body_bytes = max_body_bytes
         self._max_pending_of_run = max_pending_of_run
         self._limits = limits
@@ -194,7 +196,7 @@ class Gate:
             facts=taken.facts,
             opening=opening,
             decision=decision,
-            event=lambda record: _requested(record, taken),
+            event=lambda record: _requested(record, taken, self._rule_packs),
             attempt=item.attempt,
             grant_hash=hash_of(taken.grant_id),
         )
@@ -313,7 +315,7 @@ def _circumstances(taken: _Taken) -> Circumstances:
     return Circumstances(context.project_id, context.run_id, taken.facts.digest, context.agent, taken.environment)
 
 
-def _requested(record: Record, taken: _Taken) -> bytes:
+def _requested(record: Record, taken: _Taken, rule_packs: str) -> bytes:
     """The journal's entry of a new approval: what was found, and what the policy made of it."""
     verdict = taken.judgement.verdict
     return journal.about(
@@ -323,6 +325,7 @@ def _requested(record: Record, taken: _Taken) -> bytes:
         remembered_from=record.remembered_from,
         score=record.facts.score,
         factor_ids=list(record.facts.factor_ids),
+        rule_packs=rule_packs,
         policy_rule=record.facts.policy_rule,
         policy_etag=record.facts.policy_etag,
         outcome=risk_pb2.PolicyOutcome.Name(risk_pb2.PolicyOutcome.ValueType(int(verdict.outcome))),

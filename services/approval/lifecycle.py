@@ -331,10 +331,12 @@ def revise(
     seen_digest: str,
     decide_within_ms: int,
     now_ms: int,
+    rule_packs: str = "",
 ) -> Change | None:
     """Replace the actions: votes are void, the clock starts again, and `by` may not vote any more.
 
-    `facts` is what was found out about the new actions; their revision is set here. None: they are those it has.
+    `facts` is what was found out about the new actions, with the rules of `rule_packs`; their revision is set here.
+    None: they are those it has.
 
     Raises FailedPrecondition: DIGEST_MISMATCH, TOO_MANY_REVISIONS, and what `check_pending` raises.
     """
@@ -353,7 +355,17 @@ def revise(
         record,
         "REVISED",
         before_ms=record.decide_by_ms,
-        said={"actor": by, "acting": acting, "reason": reason, "decide_by_ms": now_ms + decide_within_ms},
+        said={
+            "actor": by,
+            "acting": acting,
+            "reason": reason,
+            "decide_by_ms": now_ms + decide_within_ms,
+            "score": facts.score,
+            "factor_ids": list(facts.factor_ids),
+            "rule_packs": rule_packs,
+            "policy_rule": facts.policy_rule,
+            "policy_etag": facts.policy_etag,
+        },
         facts=dataclasses.replace(facts, revision=record.facts.revision + 1),
         initiators=(*record.initiators, *sorted(editors)),
         votes=(),

@@ -164,8 +164,8 @@ class Policies:
             raise _invalid(error.faults) from error
 
 
-def _changed(environment: str, by: Caller) -> tuple[bytes, bytes]:
-    """The journal's entry of a change, before and after the number of the version, which the store gives."""
+def _changed(environment: str, by: Caller) -> tuple[bytes, bytes, bytes]:
+    """The journal's entry of a change: what stands around the numbers of the new version and of the one before."""
     # Nobody can have it in their name: it is made here.
     place = secrets.token_hex(16)
     entry = fact(
@@ -173,11 +173,12 @@ def _changed(environment: str, by: Caller) -> tuple[bytes, bytes]:
         subject_name=environment,
         environment=f"ENVIRONMENT_{environment.upper()}",
         policy_etag=f"v{place}",
+        policy_etag_before=f"v{place}",
         actor=by.subject,
         acting=by.actor,
     )
-    before, _, after = entry.partition(place.encode())
-    return before, after
+    before, between, after = entry.split(place.encode())
+    return before, between, after
 
 
 def _invalid(faults: Iterable[tuple[str, str]]) -> InvalidArgument:

@@ -6,6 +6,7 @@ forbids.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from services.approval.risk.rules import BUILTIN, PackError, RuleBook, examples,
 from services.runtime.errors import ConfigurationError
 
 SETTING = "HARNESS_RISK_RULE_PACKS"
+_BUILTIN = "builtin/"
 _ENDINGS = (".yaml", ".yml")
 _MAX_BYTES = 1 << 20  # read of one file; `parse` refuses what has too many characters, and says so
 
@@ -34,6 +36,19 @@ def rule_book(where: str) -> RuleBook:
     except PackError as error:
         raise ConfigurationError(f"{SETTING}: {error}") from error
     return book
+
+
+def condensed(book: RuleBook) -> str:
+    """The packs of a book in one line: one digest for the built-in ones, and further packs by name and version.
+
+    "builtin+sha256.0123456789ab acme/deploys 1.2.0+sha256.ba9876543210". The log has all versions at the start.
+    """
+    versions = book.versions()
+    further = {name: version for name, version in versions.items() if not name.startswith(_BUILTIN)}
+    listed = sorted(f"{name} {version}" for name, version in versions.items() if name not in further)
+    digest = hashlib.sha256("\n".join(listed).encode()).hexdigest()
+    parts = [f"builtin+sha256.{digest[:12]}", *(f"{name} {version}" for name, version in sorted(further.items()))]
+    return " ".join(parts)
 
 
 def check_builtin() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from services.approval.audit.sealer import Habits
 from services.approval.lifecycle import Times
 from services.runtime.settings import ServiceSettings
 
@@ -63,9 +64,31 @@ class ApprovalSettings(ServiceSettings):
         None, description="folder of PEM files that grants are signed and verified with; required but in development"
     )
 
+    approval_audit_seal_seconds: float = Field(
+        1.0, gt=0, description="how often what happened is sealed into the audit trail"
+    )
+    approval_audit_checkpoint_records: int = Field(
+        1000, ge=1, description="sign a checkpoint of the audit trail after so many records of a shard"
+    )
+    approval_audit_checkpoint_seconds: float = Field(
+        60.0, gt=0, description="or after so long, when there is a new record"
+    )
+    approval_audit_retention_days: float = Field(
+        730.0, ge=0, description="how long records of the audit trail are kept; 0 is for ever"
+    )
+
     risk_rule_packs: str = Field(
         "", description="rule packs beside the built-in ones: folders and files, separated by ':' (docs/risk-rules.md)"
     )
+
+    def audit_habits(self) -> Habits:
+        """How the audit trail is kept."""
+        return Habits(
+            every_seconds=self.approval_audit_seal_seconds,
+            checkpoint_records=self.approval_audit_checkpoint_records,
+            checkpoint_ms=round(self.approval_audit_checkpoint_seconds * 1000),
+            retention_ms=round(self.approval_audit_retention_days * 86_400_000),
+        )
 
     def times(self) -> Times:
         """How long approvals last."""

@@ -252,7 +252,19 @@ def test_doctor(stack: Stack, alice_cli: Cli) -> None:
 
 def test_help_explains_every_command(alice_cli: Cli) -> None:
     text = alice_cli.run("--help")
-    for command in ("dev", "demo", "token", "project", "task", "run", "approvals", "assess", "backup", "doctor"):
+    for command in (
+        "dev",
+        "demo",
+        "token",
+        "project",
+        "task",
+        "run",
+        "approvals",
+        "audit",
+        "assess",
+        "backup",
+        "doctor",
+    ):
         assert re.search(rf"\b{command}\b.+\w", text), command
 
 
@@ -296,3 +308,31 @@ def test_a_policy_is_read_tried_saved_and_read_again(stack: Stack, bob_cli: Cli,
     versions = root.one("policy", "versions", "staging")["versions"]
     assert [(each["version"], each["updated_by"]) for each in versions] == [("2", "root"), ("1", "root")]
     assert "no-terraform" in root.run("policy", "get", "staging", "--version", "1")
+
+
+def test_the_trail_is_listed_taken_away_and_verified_by_nobody_else(stack: Stack, bob_cli: Cli, tmp_path: Path) -> None:
+    root, kept, file = Cli(stack, "root"), tmp_path / "kept.jsonl", tmp_path / "trail.jsonl"
+    policy = tmp_path / "development.yaml"
+    policy.write_text(root.run("policy", "get", "development"))
+    root.run("policy", "set", str(policy))
+    listed = bob_cli.one("audit", "list", "--type", "policy_changed", "--actor", "root", "--limit", "1")
+    assert [record["event"]["subject_name"] for record in listed["records"]] == ["development"]
+    assert "policy_changed" in bob_cli.run("audit", "list", "--actor", "root")
+    bob_cli.run("audit", "list", "--type", "nothing", code=2)
+    bob_cli.run("audit", "export", str(file), code=3)
+    assert list(tmp_path.glob("*trail.jsonl*")) == []
+    assert root.run("audit", "verify", "--keep", str(kept)).startswith("whole: ")
+    assert root.one("audit", "verify", "--checkpoint", str(kept))["whole"]
+    root.run("audit", "export", str(file))
+    # Nobody is asked: there is no address, and no token.
+    alone = Cli(stack, "bob")
+    alone.variables = environment({})
+    assert "checkpoints that were kept" in alone.run("audit", "verify", str(file), "--checkpoint", str(kept))
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [json.loads(line)["key"] for line in file.read_bytes().splitlines()[1:2]]}))
+    assert alone.one("audit", "verify", str(file), "--keys", str(keys))["own_keys"] is False
+    file.write_bytes(file.read_bytes().replace(b'"actor":"root"', b'"actor":"eve"', 1))
+    assert alone.one("audit", "verify", str(file), code=1)["problem"]["reason"] == "WRONG_HASH"
+    assert "not whole: WRONG_HASH, line " in alone.run("audit", "verify", str(file), code=1)
+    for wrong in (("--keys", str(file)), ("--checkpoint", str(keys)), ("--keep", str(kept))):
+        alone.run("audit", "verify", str(file), *wrong, code=2)

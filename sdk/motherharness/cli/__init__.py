@@ -8,6 +8,7 @@ import typer
 
 from motherharness.cli.approvals import approvals
 from motherharness.cli.assess import assess
+from motherharness.cli.audit import audit
 from motherharness.cli.backups import backups
 from motherharness.cli.doctor import doctor
 from motherharness.cli.keys import keys
@@ -37,6 +38,7 @@ app.add_typer(runs, name="run")
 app.add_typer(approvals, name="approvals")
 app.add_typer(policy, name="policy")
 app.command()(assess)
+app.add_typer(audit, name="audit")
 app.add_typer(backups, name="backup")
 app.add_typer(keys, name="keys")
 app.command()(doctor)

@@ -117,7 +117,14 @@ def short(name: str) -> str:
     """Return the name of an enum value without its prefix, in lower case: RUN_STATUS_CREATED is created."""
     for prefix in ("RUN_STATUS_", "TASK_STATUS_", "STEP_STATUS_", "EVENT_TYPE_", "TERMINATION_REASON_"):
         name = name.removeprefix(prefix)
-    for prefix in ("APPROVAL_STATE_", "APPROVAL_TYPE_", "RISK_LEVEL_", "POLICY_OUTCOME_", "ENVIRONMENT_"):
+    for prefix in (
+        "APPROVAL_STATE_",
+        "APPROVAL_TYPE_",
+        "RISK_LEVEL_",
+        "POLICY_OUTCOME_",
+        "ENVIRONMENT_",
+        "AUDIT_EVENT_TYPE_",
+    ):
         name = name.removeprefix(prefix)
     for prefix in ("BACKUP_STATE_", "RESTORE_STATE_", "RESTORE_OUTCOME_", "PHASE_"):
         name = name.removeprefix(prefix)

@@ -42,6 +42,13 @@ in hex; `M` is an approval id without its prefix and shard: time-ordered, so tha
 | approval:{a00}:webhooks:removed      | zset   | ids by when they were removed, ms   | save_webhook   | an hour later |
 | approval:{<sha256>}:asks             | string | rate of a requester, see rate.lua   | rate           | by itself     |
 | approval:{<webhook>}:sends           | string | rate of a webhook, see rate.lua     | rate           | by itself     |
+| approval:{aNN}:audit                | stream | the chain; id <sequence>-0 a record,| seal          | forget_sealed |
+|                                      |        | -1 a checkpoint: l the line         |               |               |
+| approval:{aNN}:audit-head            | hash   | sequence, hash, time_ms, journal    | seal,         | never         |
+|                                      |        | (last id sealed), checkpoint and    | forget_sealed |               |
+|                                      |        | checkpoint_ms, root (line) and      |               |               |
+|                                      |        | root_sequence                       |               |               |
+| approval:{aNN}:audit-of:<id>         | zset   | sequences of an approval's records  | seal          | forget_sealed |
 | approval:{events}:stream             | stream | events, id <sequence>-0: e, t (ms)  | publish        | trim, length  |
 | approval:{events}:sequence           | string | the last sequence given             | publish        | never         |
 | approval:{events}:published          | hash   | shard -> last journal id published  | publish        | never         |
@@ -51,13 +58,15 @@ in hex; `M` is an approval id without its prefix and shard: time-ordered, so tha
 
 `<r>`, `<p>` and `<x>` are hex SHA-256: a subject can be anything, a key should not. What ends at a
 time of its own has a TTL; everything else goes by a rule (`HARNESS_APPROVAL_RETENTION_DAYS`,
-`HARNESS_APPROVAL_EVENTS_KEPT`, `HARNESS_APPROVAL_DEAD_LETTER_DAYS`).
+`HARNESS_APPROVAL_EVENTS_KEPT`, `HARNESS_APPROVAL_AUDIT_RETENTION_DAYS`, `HARNESS_APPROVAL_DEAD_LETTER_DAYS`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import zlib
+
+from services.runtime import ids
 
 EVENTS_STREAM = "approval:{events}:stream"
 EVENTS_SEQUENCE = "approval:{events}:sequence"
@@ -73,6 +82,8 @@ NOTHING = "approval:{a00}:nothing"
 
 # "apr_" and two hex digits of shard.
 _ID_HEAD = 6
+# And 32 of the rest.
+_ID_CHARS = 38
 
 
 def _digest(text: str) -> str:
@@ -82,6 +93,12 @@ def _digest(text: str) -> str:
 def shard_for(run_id: str, request_id: str, shards: int) -> int:
     """The shard of a new approval: its run's, or, without a run, that of its request_id."""
     return zlib.crc32((run_id or request_id).encode()) % shards
+
+
+def shard_named(approval_id: str) -> int | None:
+    """The shard that an approval's id names; None for what is no id of an approval."""
+    is_ours = ids.is_id(approval_id, "apr") and len(approval_id) == _ID_CHARS
+    return ids.shard_of(approval_id) if is_ours else None
 
 
 def member(approval_id: str) -> str:
@@ -211,6 +228,21 @@ def delegation_request(delegator: str, request_id: str) -> str:
 def journal(shard: int) -> str:
     """What happened in a shard, in order."""
     return _in(shard, "journal")
+
+
+def audit(shard: int) -> str:
+    """The chain of a shard."""
+    return _in(shard, "audit")
+
+
+def audit_head(shard: int) -> str:
+    """Where the chain of a shard ends, and begins."""
+    return _in(shard, "audit-head")
+
+
+def audit_of(shard: int, approval_id: str) -> str:
+    """The records of an approval."""
+    return _in(shard, f"audit-of:{approval_id}")
 
 
 # Where a journal is beside them: who changed a policy is written down in the step that changes it.

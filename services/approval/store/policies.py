@@ -95,9 +95,9 @@ class PolicyStore:
         return [_saved(entry) for entry in entries]
 
     async def save(
-        self, environment: str, body: bytes, by: str, seen_version: int | None, event: tuple[bytes, bytes]
+        self, environment: str, body: bytes, by: str, seen_version: int | None, event: tuple[bytes, bytes, bytes]
     ) -> SavedPolicy:
-        """Replace a policy; `event` is the journal's entry, before and after the number of the new version.
+        """Replace a policy; `event` is the journal's entry: what stands around the new version and the one before.
 
         Raises PolicyChanged if `seen_version` is given and no longer the version (0: not saved yet).
         """

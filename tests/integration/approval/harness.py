@@ -17,6 +17,8 @@ from redis.asyncio import Redis
 from harness.approval.v1 import (
     approval_pb2,
     approval_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
     delegation_pb2_grpc,
     policy_pb2_grpc,
     remembered_pb2_grpc,
@@ -36,6 +38,7 @@ from tests.support.tokens import JWT_SECRET, as_
 SERVICE = as_("service:orchestrator", "service")
 WORKER = as_("worker", "agent")
 BOB = as_("bob", "approver")
+ROOT = as_("root", "admin")
 
 
 @dataclass
@@ -48,6 +51,7 @@ class Approvals:
     delegations: Any
     remembered: Any
     webhooks: Any
+    audit: Any
     redis: Redis
     server: Server
 
@@ -88,6 +92,27 @@ class Approvals:
         request = approval_pb2.RedeemGrantRequest(grant=grant, **claim)
         answer: approval_pb2.RedeemGrantResponse = await self.approvals.RedeemGrant(request, metadata=WORKER)
         return answer.approval_id
+
+    async def trail(self, as_: Any = BOB, page_size: int = 0, **fields: Any) -> list[audit_pb2.AuditRecord]:
+        """The audit trail, newest first, page by page."""
+        found: list[audit_pb2.AuditRecord] = []
+        request = audit_pb2.ListAuditEventsRequest(page_size=page_size, **fields)
+        while True:
+            page: audit_pb2.ListAuditEventsResponse = await self.audit.ListAuditEvents(request, metadata=as_)
+            found += page.records
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
+    async def verified(self, *known: str) -> list[audit_pb2.VerifyAuditResponse]:
+        """What the verification of the trail says of each shard at its end."""
+        request = audit_pb2.VerifyAuditRequest(known_checkpoints=known)
+        return [report async for report in self.audit.VerifyAudit(request, metadata=SERVICE) if report.done]
+
+    async def exported(self, as_: Any = ROOT) -> list[bytes]:
+        """The lines of an export."""
+        call = self.audit.ExportAudit(audit_pb2.ExportAuditRequest(), metadata=as_)
+        return b"".join([part.data async for part in call]).splitlines()
 
     async def ids(self, as_: Any = SERVICE, **fields: Any) -> list[str]:
         """All ids, page by page."""
@@ -204,6 +229,7 @@ async def running(redis_server: RedisServer, **settings: Any) -> AsyncIterator[A
             delegation_pb2_grpc.DelegationServiceStub(channel),
             remembered_pb2_grpc.RememberedDecisionServiceStub(channel),
             webhook_pb2_grpc.WebhookServiceStub(channel),
+            audit_pb2_grpc.AuditServiceStub(channel),
             redis,
             server,
         )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from harness.approval.v1 import approval_pb2, approval_pb2_grpc
+from harness.approval.v1 import approval_pb2, approval_pb2_grpc, audit_pb2, audit_pb2_grpc
 from tests.integration.approval.harness import BOB, SERVICE, WORKER, item
 from tests.support.processes import ServiceProcess
 from tests.support.redis_server import RedisServer
@@ -60,6 +60,7 @@ async def process(fresh_redis: RedisServer, tmp_path: Path) -> AsyncIterator[Ser
     environment = {
         "HARNESS_REDIS_URL": fresh_redis.url("approval"),
         "HARNESS_APPROVAL_PUBLISH_SECONDS": "0.2",
+        "HARNESS_APPROVAL_AUDIT_SEAL_SECONDS": "0.02",
         "HARNESS_APPROVAL_SIGNING_KEYS": str(tmp_path / "keys"),
     }
     process = ServiceProcess("services.approval", tmp_path, environment)
@@ -119,4 +120,21 @@ async def test_kill_9_at_random_moments(process: ServiceProcess) -> None:
         wanted = approval_pb2.APPROVAL_STATE_CONSUMED if n % 2 else approval_pb2.APPROVAL_STATE_REJECTED
         assert approval.state == wanted
     assert len(set(redeemed)) == len(redeemed)
+    await check_trail(address[0], ids)
     assert await process.stop() == 0
+
+
+async def check_trail(address: str, ids: Sequence[str]) -> None:
+    """The trail is whole, and has what happened to each approval once, in its order."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = audit_pb2_grpc.AuditServiceStub(channel)
+        for n, approval_id in enumerate(ids):
+            request = audit_pb2.ListAuditEventsRequest(approval_id=approval_id)
+            records = (await stub.ListAuditEvents(request, metadata=BOB)).records
+            types = [audit_pb2.AuditEventType.Name(record.event.type)[len("AUDIT_EVENT_TYPE_") :] for record in records]
+            happened = [name for name in reversed(types) if name not in ("GRANT_ISSUED", "REFUSED")]
+            decided = ["APPROVED", "GRANT_REDEEMED"] if n % 2 else ["REJECTED"]
+            assert happened == ["APPROVAL_REQUESTED", *decided]
+        reports = [report async for report in stub.VerifyAudit(audit_pb2.VerifyAuditRequest(), metadata=SERVICE)]
+    assert not [report for report in reports if report.HasField("problem")]
+    assert sum(report.done for report in reports) == 16

@@ -367,9 +367,17 @@ class LifeOfAnApproval(RuleBasedStateMachine):
     @rule(record=copies, by=st.sampled_from(["alice", "bob", "carol"]), n=st.integers(0, 3))
     def somebody_edits(self, record: Record, by: str, n: int) -> None:
         facts = Facts(f"sha256:{n}", b"", quorum=TWO.facts.quorum)
-        times: dict[str, int] = {"decide_within_ms": 100, "now_ms": self.now}
         try:
-            change = lifecycle.revise(record, facts, by=by, acting="", reason="", seen_digest=record.digest, **times)
+            change = lifecycle.revise(
+                record,
+                facts,
+                by=by,
+                acting="",
+                reason="",
+                seen_digest=record.digest,
+                decide_within_ms=100,
+                now_ms=self.now,
+            )
         except HarnessError:
             return
         if self.commit(change):

@@ -13,7 +13,7 @@ import pytest
 
 from services.approval.assess import answers
 from services.approval.risk.rules import BUILTIN
-from services.approval.rule_packs import check_builtin, rule_book
+from services.approval.rule_packs import check_builtin, condensed, rule_book
 from services.runtime.errors import ConfigurationError
 
 DOCS = Path(__file__).parents[3] / "docs" / "risk-rules.md"
@@ -38,6 +38,13 @@ def test_a_folder_a_file_and_several_of_them(folder: Path, tmp_path_factory: pyt
         assert rule_book(where).versions().keys() - BUILTIN.versions().keys() == {"acme/shops"}
     book = rule_book(os.pathsep.join([str(folder), str(other), ""]))
     assert book.versions().keys() - BUILTIN.versions().keys() == {"acme/shops", "acme/warehouse"}
+
+
+def test_the_packs_in_force_fit_into_one_line(folder: Path) -> None:
+    (builtin,) = condensed(BUILTIN).split()
+    assert re.fullmatch(r"builtin\+sha256\.[0-9a-f]{12}", builtin)
+    version = re.escape(rule_book(str(folder)).versions()["acme/shops"])
+    assert re.fullmatch(rf"{re.escape(builtin)} acme/shops {version}", condensed(rule_book(str(folder))))
 
 
 def test_what_the_documentation_shows_is_what_happens(folder: Path) -> None:

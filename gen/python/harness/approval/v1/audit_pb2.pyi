@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from harness.approval.v1 import risk_pb2 as _risk_pb2
@@ -54,6 +55,10 @@ class _AuditEventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditE
     AUDIT_EVENT_TYPE_DECISION_REMEMBERED: _AuditEventType.ValueType  # 18
     AUDIT_EVENT_TYPE_DECISION_FORGOTTEN: _AuditEventType.ValueType  # 19
     AUDIT_EVENT_TYPE_WEBHOOK_CHANGED: _AuditEventType.ValueType  # 20
+    AUDIT_EVENT_TYPE_TRAIL_CHANGED: _AuditEventType.ValueType  # 21
+    """The trail was not as a process had left it: records were lost, as by a restore or a failover, or rewritten.
+    reason says what was where; subject_name is the shard.
+    """
 
 class AuditEventType(_AuditEventType, metaclass=_AuditEventTypeEnumTypeWrapper):
     """What happened."""
@@ -85,6 +90,10 @@ AUDIT_EVENT_TYPE_DELEGATION_REVOKED: AuditEventType.ValueType  # 17
 AUDIT_EVENT_TYPE_DECISION_REMEMBERED: AuditEventType.ValueType  # 18
 AUDIT_EVENT_TYPE_DECISION_FORGOTTEN: AuditEventType.ValueType  # 19
 AUDIT_EVENT_TYPE_WEBHOOK_CHANGED: AuditEventType.ValueType  # 20
+AUDIT_EVENT_TYPE_TRAIL_CHANGED: AuditEventType.ValueType  # 21
+"""The trail was not as a process had left it: records were lost, as by a restore or a failover, or rewritten.
+reason says what was where; subject_name is the shard.
+"""
 Global___AuditEventType: _TypeAlias = AuditEventType  # noqa: Y015
 
 class _RejectCode:
@@ -166,6 +175,7 @@ class AuditEvent(_message.Message):
     DECIDE_BY_MS_FIELD_NUMBER: _builtins.int
     USE_BY_MS_FIELD_NUMBER: _builtins.int
     APPROVAL_TYPE_FIELD_NUMBER: _builtins.int
+    POLICY_ETAG_BEFORE_FIELD_NUMBER: _builtins.int
     type: Global___AuditEventType.ValueType
     approval_id: _builtins.str
     revision: _builtins.int
@@ -210,6 +220,8 @@ class AuditEvent(_message.Message):
     use_by_ms: _builtins.int
     """Until when it can be used, Unix milliseconds."""
     approval_type: _builtins.str
+    policy_etag_before: _builtins.str
+    """The policy's before it was changed."""
     @_builtins.property
     def factor_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -246,11 +258,269 @@ class AuditEvent(_message.Message):
         decide_by_ms: _builtins.int = ...,
         use_by_ms: _builtins.int = ...,
         approval_type: _builtins.str = ...,
+        policy_etag_before: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "actor", b"actor", "approval_id", b"approval_id", "approval_type", b"approval_type", "attempt", b"attempt", "decide_by_ms", b"decide_by_ms", "digest", b"digest", "environment", b"environment", "error_reason", b"error_reason", "factor_ids", b"factor_ids", "grant_id", b"grant_id", "level", b"level", "on_behalf_of", b"on_behalf_of", "outcome", b"outcome", "policy_etag", b"policy_etag", "policy_rule", b"policy_rule", "project_id", b"project_id", "reason", b"reason", "reject_code", b"reject_code", "remembered_from", b"remembered_from", "requester", b"requester", "revision", b"revision", "rule_packs", b"rule_packs", "run_id", b"run_id", "score", b"score", "state", b"state", "step_id", b"step_id", "subject_name", b"subject_name", "type", b"type", "use_by_ms", b"use_by_ms", "votes_for", b"votes_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "actor", b"actor", "approval_id", b"approval_id", "approval_type", b"approval_type", "attempt", b"attempt", "decide_by_ms", b"decide_by_ms", "digest", b"digest", "environment", b"environment", "error_reason", b"error_reason", "factor_ids", b"factor_ids", "grant_id", b"grant_id", "level", b"level", "on_behalf_of", b"on_behalf_of", "outcome", b"outcome", "policy_etag", b"policy_etag", "policy_etag_before", b"policy_etag_before", "policy_rule", b"policy_rule", "project_id", b"project_id", "reason", b"reason", "reject_code", b"reject_code", "remembered_from", b"remembered_from", "requester", b"requester", "revision", b"revision", "rule_packs", b"rule_packs", "run_id", b"run_id", "score", b"score", "state", b"state", "step_id", b"step_id", "subject_name", b"subject_name", "type", b"type", "use_by_ms", b"use_by_ms", "votes_for", b"votes_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditEvent: _TypeAlias = AuditEvent  # noqa: Y015
+
+@_typing.final
+class AuditRecord(_message.Message):
+    """A sealed record of the trail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
+    shard: _builtins.int
+    """Every shard has a chain of its own."""
+    sequence: _builtins.int
+    """Counts from 1, without gaps."""
+    hash: _builtins.str
+    """SHA-256 in hex over the record and the hash before it."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def event(self) -> Global___AuditEvent: ...
+    def __init__(
+        self,
+        *,
+        shard: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        event: Global___AuditEvent | None = ...,
+        hash: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "hash", b"hash", "sequence", b"sequence", "shard", b"shard", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditRecord: _TypeAlias = AuditRecord  # noqa: Y015
+
+@_typing.final
+class ListAuditEventsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most 1000; 0 means 50."""
+    page_token: _builtins.str
+    approval_id: _builtins.str
+    actor: _builtins.str
+    type: Global___AuditEventType.ValueType
+    project_id: _builtins.str
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """What happened at it or later."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """What happened before it."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        approval_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        type: Global___AuditEventType.ValueType = ...,
+        project_id: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "approval_id", b"approval_id", "end_time", b"end_time", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "start_time", b"start_time", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditEventsRequest: _TypeAlias = ListAuditEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListAuditEventsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditRecord]: ...
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___AuditRecord] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditEventsResponse: _TypeAlias = ListAuditEventsResponse  # noqa: Y015
+
+@_typing.final
+class VerifyAuditRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KNOWN_CHECKPOINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def known_checkpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Checkpoints that were kept elsewhere, as lines of an export or of an earlier answer: a chain that does not go through
+        them was rewritten, and one that ends before them was cut off.
+        """
+
+    def __init__(
+        self,
+        *,
+        known_checkpoints: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_checkpoints", b"known_checkpoints"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyAuditRequest: _TypeAlias = VerifyAuditRequest  # noqa: Y015
+
+@_typing.final
+class AuditProblem(_message.Message):
+    """What is wrong with a chain, from where on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """As in docs/audit.md: NOT_A_RECORD, WRONG_HASH, TRUNCATED, ..."""
+    sequence: _builtins.int
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditProblem: _TypeAlias = AuditProblem  # noqa: Y015
+
+@_typing.final
+class VerifyAuditResponse(_message.Message):
+    """How far the verification of a shard is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    RECORDS_CHECKED_FIELD_NUMBER: _builtins.int
+    CHECKPOINTS_VERIFIED_FIELD_NUMBER: _builtins.int
+    SIGNED_THROUGH_FIELD_NUMBER: _builtins.int
+    UNSEALED_FIELD_NUMBER: _builtins.int
+    KNOWN_MET_FIELD_NUMBER: _builtins.int
+    KNOWN_REMOVED_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    shard: _builtins.int
+    done: _builtins.bool
+    """All of the shard has been looked at, or a problem was found."""
+    first_sequence: _builtins.int
+    """What comes before was removed by the retention; verification starts here. 1: nothing was."""
+    last_sequence: _builtins.int
+    records_checked: _builtins.int
+    checkpoints_verified: _builtins.int
+    signed_through: _builtins.int
+    """All records up to it are covered by a signature."""
+    unsealed: _builtins.int
+    """Entries of the journal that are not in the chain yet, counted up to 1000."""
+    known_met: _builtins.int
+    """How many known checkpoints the chain goes through, and how many are of before its start."""
+    known_removed: _builtins.int
+    checkpoint: _builtins.str
+    """The latest checkpoint, to be kept elsewhere; empty if there is none."""
+    @_builtins.property
+    def problem(self) -> Global___AuditProblem:
+        """Absent if nothing is wrong."""
+
+    def __init__(
+        self,
+        *,
+        shard: _builtins.int = ...,
+        done: _builtins.bool = ...,
+        first_sequence: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+        records_checked: _builtins.int = ...,
+        checkpoints_verified: _builtins.int = ...,
+        signed_through: _builtins.int = ...,
+        unsealed: _builtins.int = ...,
+        known_met: _builtins.int = ...,
+        known_removed: _builtins.int = ...,
+        problem: Global___AuditProblem | None = ...,
+        checkpoint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoints_verified", b"checkpoints_verified", "done", b"done", "first_sequence", b"first_sequence", "known_met", b"known_met", "known_removed", b"known_removed", "last_sequence", b"last_sequence", "problem", b"problem", "records_checked", b"records_checked", "shard", b"shard", "signed_through", b"signed_through", "unsealed", b"unsealed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyAuditResponse: _TypeAlias = VerifyAuditResponse  # noqa: Y015
+
+@_typing.final
+class ExportAuditRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportAuditRequest: _TypeAlias = ExportAuditRequest  # noqa: Y015
+
+@_typing.final
+class ExportAuditResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportAuditResponse: _TypeAlias = ExportAuditResponse  # noqa: Y015

@@ -1,0 +1,1 @@
+"""The audit trail: a hash chain per shard with signed checkpoints. `docs/audit.md` describes its format."""

@@ -85,8 +85,7 @@ def _both(flow: Flow, produced: Flow) -> Flow:
 
 
 def _sequence(walker: Walker, nodes: Sequence[Node], stdin: Flow) -> Flow:
-    flow = Flow()
-    last = len(nodes) - 1
+    flow, last = Flow(), len(nodes) - 1
     if walker.state.active and any(node.type == "&" for node in nodes):
         hazards.check_fork_bomb(walker, nodes)
     for index, node in enumerate(nodes):

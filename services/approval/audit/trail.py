@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,8 @@ _LOOKED_AT = 2000
 _READ_BACK = 200
 # Some five milliseconds of verifying, between two of which others have their turn.
 _PIECE = 400
+# Well below the 4 MiB that a gRPC client takes by default: a record can have a comment of some kilobytes in it.
+_PART_BYTES = 256 * 1024
 _UNSEALED_COUNTED = 1000
 # How long a record may be without a checkpoint before that is a problem, beside three times what is usual.
 _UNSIGNED_MS = 60_000
@@ -293,7 +295,8 @@ class Trail:
                     if "event" in value:
                         end = Head(shard, head.root + 1, value["sequence"], value["hash"])
                     kept.append(line)
-                yield _joined(kept)
+                for part in _parts(kept):
+                    yield part
                 if len(kept) < len(lines):
                     break
             ends.append(end)
@@ -330,6 +333,20 @@ def _parsed(line: bytes | None) -> dict[str, Any]:
     whole = is_event(value.get("event")) and isinstance(value.get("hash"), str)
     whole = whole and all(type(value.get(name)) is int for name in ("sequence", "time_ms"))
     return value if whole or "checkpoint" in value else {}
+
+
+def _parts(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """Lines put together, each part small enough for a message unless it is one line."""
+    part: list[bytes] = []
+    size = 0
+    for line in lines:
+        if part and size + len(line) > _PART_BYTES:
+            yield _joined(part)
+            part, size = [], 0
+        part.append(line)
+        size += len(line) + 1
+    if part:
+        yield _joined(part)
 
 
 def _joined(lines: Sequence[bytes]) -> bytes:

@@ -430,6 +430,14 @@ async def test_what_is_broken_is_not_removed(redis: Redis, ring: KeyRing) -> Non
     assert len(await trails.stored()) == 13
 
 
+async def test_an_export_comes_in_messages_that_any_client_takes(trails: Trails) -> None:
+    await trails.happen(300, reason="x" * 8000)
+    parts = [part async for part in trails.trail.export()]
+    assert max(map(len, parts)) < 300_000
+    assert audit.verify_export(b"".join(parts).splitlines()).records == 300
+    assert all(part.endswith(b"\n") for part in parts)
+
+
 async def test_an_entry_that_is_no_event_does_not_stop_the_chain(trails: Trails) -> None:
     for raw in (b"\xff", b"[]", b'{"a":{"b":1}}', b'{"a":1.5}', b'{ "actor":"bob" }'):
         await trails.redis.xadd(keys.journal(0), {"e": raw, "p": 0})

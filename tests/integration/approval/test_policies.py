@@ -287,5 +287,6 @@ async def test_who_changed_a_policy_is_written_down(service: Approvals) -> None:
         "subject_name": "development",
         "environment": "ENVIRONMENT_DEVELOPMENT",
         "policy_etag": "v1",
+        "policy_etag_before": "v0",
         "actor": "root",
     }

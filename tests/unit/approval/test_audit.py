@@ -101,11 +101,13 @@ def test_both_implementations_find_the_same() -> None:
     marks = {2: json.loads(chains[1].lines[2])["checkpoint"]["hash"], 5: chains[1].head.hash}
     assert by_service(chains[1].lines, 1, find, marks) is None
     reasons = set()
-    for what, changed in mutations(chains[1].lines):
-        verdict = by_service(changed, 1, find, marks)
-        assert verdict == by_sdk(changed, 1, key, marks), what
-        assert verdict is not None or "doubled" not in what, what
-        reasons.add(verdict and verdict[0])
+    removed, _ = make(shards=2, records=5, every=2, key=key, forgotten=2)
+    for shard, chain in ((0, removed[0]), (1, chains[1])):
+        for what, changed in mutations(chain.lines):
+            verdict = by_service(changed, shard, find, marks if shard else {})
+            assert verdict == by_sdk(changed, shard, key, marks if shard else {}), what
+            assert verdict is not None or "doubled" not in what, what
+            reasons.add(verdict and verdict[0])
     lines = chains[1].lines
     spelled = [
         lines[0].replace(b'","', b'", "'),
@@ -137,6 +139,7 @@ def test_both_implementations_find_the_same() -> None:
         "WRONG_SIGNATURE",
         "UNKNOWN_KEY",
         "CHECKPOINT_MISMATCH",
+        "CHECKPOINT_MISPLACED",
         "CHECKPOINT_MISSING",
         "TRUNCATED",
     }

@@ -1,4 +1,4 @@
-"""Two hundred people at the same fifty approvals: each ends once, votes count once, histories are allowed.
+"""Two hundred people at the same fifty approvals: each ends once, votes count once, and the trail holds.
 
 HARNESS_CROWD_SECONDS sets how long they are at it (default 30), HARNESS_CROWD_SEED repeats what they do.
 """
@@ -17,7 +17,7 @@ import pytest
 from harness.approval.v1 import approval_pb2, audit_pb2
 from harness.common.v1 import action_pb2
 from services.approval.record import TRANSITIONS, State
-from tests.integration.approval.harness import Approvals, item, running
+from tests.integration.approval.harness import Approvals, item, running, until
 from tests.support.redis_server import RedisServer
 from tests.support.tokens import as_
 
@@ -42,13 +42,13 @@ class Crowd:
         self.approvals = approvals
         self.done: dict[str, int] = defaultdict(int)
 
-    async def person(self, n: int, until: float) -> None:
+    async def person(self, n: int, end: float) -> None:
         """Act at random until a time."""
         dice = random.Random(SEED * 1000 + n)
         name = f"requester{n}" if n < REQUESTS else f"person{n}"
         who = as_(name, "approver", groups=["security"] if n % 3 == 0 else [])
         acts = (self.approve, self.approve, self.approve, self.reject, self.withdraw, self.edit)
-        while time.monotonic() < until:
+        while time.monotonic() < end:
             # Mostly others' approvals; everybody looks at one that may have changed since.
             approval = self.approvals[dice.randrange(REQUESTS)]
             act = dice.choice(acts)
@@ -94,6 +94,15 @@ async def events_of(service: Approvals) -> dict[str, list[audit_pb2.AuditEvent]]
     return found
 
 
+async def until_sealed(service: Approvals) -> None:
+    """Wait until everything that happened is in the audit trail."""
+
+    async def unsealed() -> int:
+        return sum(report.unsealed for report in await service.verified())
+
+    await until(unsealed, 0)
+
+
 def check_history(events: list[audit_pb2.AuditEvent], final: approval_pb2.Approval) -> None:
     """Fail unless the events of an approval are a life that an approval can have, and lead to how it is."""
     states = [STATES[event.state] for event in events]
@@ -126,8 +135,8 @@ async def test_a_crowd_at_the_same_approvals(fresh_redis: RedisServer) -> None:
         )
         approvals = [result.approval for result in results]
         crowd = Crowd(service, approvals)
-        until = time.monotonic() + SECONDS
-        await asyncio.gather(*(crowd.person(n, until) for n in range(PEOPLE)))
+        end = time.monotonic() + SECONDS
+        await asyncio.gather(*(crowd.person(n, end) for n in range(PEOPLE)))
         # Whoever is left is decided now, so that each has an end.
         for approval in approvals:
             if (await service.get(approval.id)).state == approval_pb2.APPROVAL_STATE_PENDING:
@@ -141,6 +150,10 @@ async def test_a_crowd_at_the_same_approvals(fresh_redis: RedisServer) -> None:
                 approval_pb2.APPROVAL_STATE_WITHDRAWN,
             )
             check_history(events[approval.id], final)
+        await until_sealed(service)
+        reports = await service.verified()
+        assert not any(report.HasField("problem") for report in reports)
+        assert sum(report.records_checked for report in reports) >= sum(map(len, events.values()))
         print(dict(crowd.done))
         assert crowd.done["approve"]
         assert crowd.done["edit"]

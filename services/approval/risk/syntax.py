@@ -42,9 +42,9 @@ class Grammar:
             reads -= 1
             return shadow[offset : offset + _CHUNK]
 
-        def stop(_offset: int, has_error: bool) -> bool:
+        def stop(_offset: int, _has_error: bool) -> bool:
             nonlocal reports
-            reports -= 2 if has_error else 1  # recovery keeps several readings at once: each of its operations takes longer
+            reports -= 1
             return reports < 0 or reads < 0
 
         try:

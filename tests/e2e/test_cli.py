@@ -274,8 +274,15 @@ def test_no_server_is_said_in_time(calling_nobody: "subprocess.Popen[str]") -> N
     assert json.loads(output)["error"]["code"] == "UNAVAILABLE"
 
 
-def test_a_policy_is_read_tried_saved_and_read_again(stack: Stack, bob_cli: Cli, tmp_path: Path) -> None:
-    root = Cli(stack, "root")
+@pytest.fixture
+def untouched() -> Iterator[Stack]:
+    """A stack whose policies nobody has changed."""
+    with Stack(agents="") as running:
+        yield running
+
+
+def test_a_policy_is_read_tried_saved_and_read_again(untouched: Stack, tmp_path: Path) -> None:
+    root, bob_cli = Cli(untouched, "root"), Cli(untouched, "bob")
     file = tmp_path / "staging.yaml"
     shipped = root.run("policy", "get", "staging")
     assert shipped.startswith("# as shipped\nenvironment: staging\netag: v0\n")

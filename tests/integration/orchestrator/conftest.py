@@ -128,11 +128,18 @@ async def reason_of(call: Awaitable[object]) -> str:
 
 
 @pytest.fixture(scope="session")
-async def stack(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    environment = {"HARNESS_REDIS_URL": redis_server.url("approval")}
-    approval = ServiceProcess("services.approval", tmp_path_factory.mktemp("approval"), environment)
-    yield Stack(redis_server, await approval.start())
-    await approval.stop()
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """With a Redis of its own: other tests empty the session's, and this approval service would do their work."""
+    redis = RedisServer(tmp_path_factory.mktemp("redis"))
+    redis.start()
+    approval = ServiceProcess(
+        "services.approval", tmp_path_factory.mktemp("approval"), {"HARNESS_REDIS_URL": redis.url("approval")}
+    )
+    try:
+        yield Stack(redis, await approval.start())
+        await approval.stop()
+    finally:
+        redis.stop()
 
 
 @pytest.fixture(scope="session")

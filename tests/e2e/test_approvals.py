@@ -1,6 +1,7 @@
 """Approvals through a run: edits, remembered decisions, rejections that the agent acts on, and who may not decide."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -11,6 +12,7 @@ from harness.common.v1 import access_pb2, action_pb2
 from harness.common.v1.action_pb2 import Action, CommandAction
 from motherharness import Client, HarnessError, StepContext, Worker
 from motherharness.devstack import Stack
+from tests.e2e.conftest import ENVIRONMENT
 from tests.e2e.flows import effects, end, history, pending, reason, risky, shell, start, statuses, until, workplace
 
 
@@ -42,11 +44,23 @@ async def test_what_was_edited_before_it_was_approved_is_what_runs(
     assert (await bob.get_approval(asked.id, revision=1)).actions[0] == asked.actions[0]
 
 
+@pytest.fixture
+def own_stack() -> Iterator[Stack]:
+    """A stack of one test alone, for it changes a policy."""
+    with Stack(environment=ENVIRONMENT) as running:
+        yield running
+
+
 async def test_two_people_of_a_quorum_agree_before_anything_runs(
-    stack: Stack, alice: Client, bob: Client, carol: Client
+    own_stack: Stack,
 ) -> None:
-    place = workplace(stack.root)
-    async with Client(stack.connection("root")) as root:
+    place = workplace(own_stack.root)
+    async with (
+        Client(own_stack.connection("root")) as root,
+        Client(own_stack.connection("alice")) as alice,
+        Client(own_stack.connection("bob")) as bob,
+        Client(own_stack.connection("carol", "approver")) as carol,
+    ):
         policy = await root.get_policy(action_pb2.ENVIRONMENT_STAGING)
         policy.rules.add(
             id="two-people",
@@ -56,20 +70,20 @@ async def test_two_people_of_a_quorum_agree_before_anything_runs(
             quorum=[approval_pb2.Seat(role=access_pb2.ROLE_APPROVER, count=2)],
         )
         await root.update_policy(policy)
-    project = await alice.create_project("two people", environment=action_pb2.ENVIRONMENT_STAGING)
-    task = await alice.create_task(project.id, "clean", plan={"steps": [dict(risky("clean", place))]})
-    run = await alice.start_run(task.id)
-    asked = await pending(alice, run.id)
-    assert [(seat.role, seat.count) for seat in asked.quorum] == [(access_pb2.ROLE_APPROVER, 2)]
-    first = await bob.approve(asked.id, digest=asked.digest)
-    assert (first.state, [vote.voter for vote in first.votes]) == (approval_pb2.APPROVAL_STATE_PENDING, ["bob"])
-    # Somebody who votes again is still one person.
-    assert (await bob.approve(asked.id)).state == approval_pb2.APPROVAL_STATE_PENDING
-    assert effects(place) == []
-    second = await carol.approve(asked.id, digest=asked.digest)
-    assert second.state == approval_pb2.APPROVAL_STATE_APPROVED
-    assert reason(await end(alice, run.id)) == "COMPLETED"
-    assert effects(place) == ["clean"]
+        project = await alice.create_project("two people", environment=action_pb2.ENVIRONMENT_STAGING)
+        task = await alice.create_task(project.id, "clean", plan={"steps": [dict(risky("clean", place))]})
+        run = await alice.start_run(task.id)
+        asked = await pending(alice, run.id)
+        assert [(seat.role, seat.count) for seat in asked.quorum] == [(access_pb2.ROLE_APPROVER, 2)]
+        first = await bob.approve(asked.id, digest=asked.digest)
+        assert (first.state, [vote.voter for vote in first.votes]) == (approval_pb2.APPROVAL_STATE_PENDING, ["bob"])
+        # Somebody who votes again is still one person.
+        assert (await bob.approve(asked.id)).state == approval_pb2.APPROVAL_STATE_PENDING
+        assert effects(place) == []
+        second = await carol.approve(asked.id, digest=asked.digest)
+        assert second.state == approval_pb2.APPROVAL_STATE_APPROVED
+        assert reason(await end(alice, run.id)) == "COMPLETED"
+        assert effects(place) == ["clean"]
 
 
 async def test_a_remembered_decision_asks_nobody_again(stack: Stack, alice: Client, bob: Client) -> None:

@@ -67,6 +67,8 @@ async def test_orchestrator_comes_back_from_a_backup(stack: Stack) -> None:
         assert backup.state == backup_pb2.BACKUP_STATE_COMPLETED, backup.error
 
         await asyncio.to_thread(stack.terminate, "orchestrator")
+        # The approval service writes on by itself: what it seals, and what it removes.
+        await asyncio.to_thread(stack.terminate, "approval")
         approvals = contents(stack, "approval:")
         kept = contents(stack, "orchestrator:")
         assert len(approvals) > 5
@@ -81,6 +83,7 @@ async def test_orchestrator_comes_back_from_a_backup(stack: Stack) -> None:
         assert contents(stack, "orchestrator:") == kept
         assert contents(stack, "approval:") == approvals
 
+        await asyncio.to_thread(stack.launch, "approval")
         await asyncio.to_thread(stack.launch, "orchestrator")
         assert (await history(alice, done.id), await history(alice, waiting.id)) == told
         assert await alice.get_run(done.id) == before

@@ -50,8 +50,8 @@ class Receiver:
         self.answers += [(status, headers or {}) for status in statuses]
 
     async def get(self, count: int) -> list[Received]:
-        """The requests, when there are as many as that; fails after ten seconds."""
-        for _ in range(500):
+        """The requests, when there are as many as that; fails after a minute."""
+        for _ in range(3000):
             if len(self.received) >= count:
                 return self.received
             await asyncio.sleep(0.02)

@@ -312,7 +312,7 @@ async def test_a_webhook_gets_so_many_a_minute(fresh_redis: RedisServer, receive
 async def test_a_slow_receiver_does_not_delay_others(fresh_redis: RedisServer, receiver: Receiver) -> None:
     async with (
         receiving() as slow,
-        running(fresh_redis, **QUICK | {"approval_webhook_timeout_seconds": 20.0}) as service,
+        running(fresh_redis, **QUICK | {"approval_webhook_timeout_seconds": 60.0}) as service,
     ):
         slow.will(*[HANG] * 100)
         await create(service, slow)
@@ -324,7 +324,7 @@ async def test_a_slow_receiver_does_not_delay_others(fresh_redis: RedisServer, r
 
 
 async def test_replicas_send_each_once(fresh_redis: RedisServer, receiver: Receiver) -> None:
-    patient = QUICK | {"approval_webhook_timeout_seconds": 10.0}
+    patient = QUICK | {"approval_webhook_timeout_seconds": 60.0}
     async with (
         running(fresh_redis, **patient) as service,
         running(fresh_redis, **patient),

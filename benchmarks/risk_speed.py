@@ -28,12 +28,12 @@ from harness.approval.v1 import risk_pb2
 from harness.common.v1 import action_pb2
 from motherharness import Client
 from motherharness.devstack import Stack
-from services.approval.risk import Command, assess
+from services.approval.risk import Action, CodeExecution, Command, StepStart, assess
 
 UNDER_WAY = 2  # calls at the same time
 RISKY_SHARE = 5  # one in so many of the typical commands is a risky one
 
-WORST: dict[str, str] = {
+WORST: dict[str, str | Action] = {
     "1 MB of commands": "echo hello world; ls -la | grep x\n" * 30_000,
     "1 MB in one word": "x" * (1 << 20),
     "1 MB of quotes": "'" * (1 << 20),
@@ -47,6 +47,9 @@ WORST: dict[str, str] = {
     "doubling variables": "a=xxxxxxxx\n" + "a=$a$a\n" * 5_000 + "rm $a",
     "brace lists": "echo " + "{a,b}" * 5_000,
     "functions that call each other": "".join(f"f{i}() {{ f{i + 1}; f{i + 1}; }}\n" for i in range(2_000)) + "f0",
+    "25,000 negations": "! " * 25_000 + "ls",
+    "prose that names 1,000 commands": StepStart("coder", "using rm -rf x " * 1_000),
+    "Python that quotes itself 200 times": CodeExecution("python", 's="1"\n' + "s=repr(s)\n" * 200 + "exec(s)"),
 }
 
 
@@ -71,9 +74,10 @@ def main() -> int:
         rates = asyncio.run(rpc(stack, commands, arguments.rounds, arguments.batch))
     print(json.dumps({"measure": "rpc", "batch": arguments.batch, **rates, **machine}), flush=True)
     slow = False
-    for name, script in WORST.items():
+    for name, text in WORST.items():
+        action = Command(script=text) if isinstance(text, str) else text
         started = time.perf_counter()
-        level = assess(Command(script=script)).level
+        level = assess(action).level
         seconds = time.perf_counter() - started
         slow = slow or seconds > 1
         print(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from services.approval.risk import Level, StepStart, assess
+from tests.support.patience import ends
 
 
 def level(text: str) -> Level:
@@ -122,6 +121,5 @@ def test_what_is_unread_in_backquotes_does_not_vanish() -> None:
     "text", ["using rm -rf x " * 1000, "(rm -x " * 2000, "- " * 8000, "$ rm -x\n" * 2000, "`what` " * 2000]
 )
 def test_work_stays_bounded(text: str) -> None:
-    started = time.process_time()
-    level(text)
-    assert time.process_time() - started < 2
+    with ends():
+        level(text)

@@ -158,19 +158,7 @@ class Pipeline:
             rule.check(caller)
 
     def _unary_unary(self, method: Method, behaviour: Callable[..., Any]) -> Callable[..., Any]:
-        async def handle(data: bytes, context: Context) -> Any:
-            call = _Call(method, context)
-            try:
-                await self._admit(call)
-                response = await behaviour(_request(method, data), context)
-                _check_unary(method, response)
-            except BaseException as exc:
-                await call.fail(exc)
-            else:
-                call.finish(grpc.StatusCode.OK)
-                return response
-
-        return handle
+        return self._single(method, behaviour, lambda data: _request(method, data))
 
     def _unary_stream(self, method: Method, behaviour: Callable[..., Any]) -> Callable[..., Any]:
         return self._streaming(method, behaviour, lambda data: _request(method, data))
@@ -179,11 +167,16 @@ class Pipeline:
         return self._streaming(method, behaviour, lambda data: _requests(method, data))
 
     def _stream_unary(self, method: Method, behaviour: Callable[..., Any]) -> Callable[..., Any]:
-        async def handle(data: AsyncIterator[bytes], context: Context) -> Any:
+        return self._single(method, behaviour, lambda data: _requests(method, data))
+
+    def _single(self, method: Method, behaviour: Callable[..., Any], read: Callable[[Any], Any]) -> Callable[..., Any]:
+        """A method that answers with one message."""
+
+        async def handle(data: Any, context: Context) -> Any:
             call = _Call(method, context)
             try:
                 await self._admit(call)
-                response = await behaviour(_requests(method, data), context)
+                response = await behaviour(read(data), context)
                 _check_unary(method, response)
             except BaseException as exc:
                 await call.fail(exc)

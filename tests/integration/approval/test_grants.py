@@ -74,20 +74,6 @@ async def test_a_grant_after_a_decision_is_signed_too(service: Approvals) -> Non
     assert await service.redeem(granted.grant, decided, attempt=2) == decided.id
 
 
-async def test_one_of_fifty_redeems(service: Approvals) -> None:
-    (result,) = await service.request(item())
-
-    async def one() -> str:
-        try:
-            return await service.redeem(result.grant, result.approval)
-        except grpc.aio.AioRpcError as error:
-            return reason_of(error)
-
-    answers = await asyncio.gather(*(one() for _ in range(50)))
-    assert sorted(answers) == sorted([result.approval.id] + ["GRANT_REDEEMED"] * 49)
-    assert await refusal(service, result.grant, result.approval) == "GRANT_REDEEMED"
-
-
 async def test_a_grant_cannot_be_made_up(service: Approvals) -> None:
     (result,) = await service.request(item())
     approval = result.approval

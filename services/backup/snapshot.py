@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from harness.backup.v1 import backup_pb2 as pb
-from services.backup.archive import ArchiveReader, ArchiveWriter, Manifest, Snapshot, SourceInfo
+from services.backup.archive import ArchiveReader, ArchiveWriter, Manifest, Snapshot, Source, SourceInfo
 from services.backup.failure import JobFailed
 from services.backup.job import JobControl
 from services.backup.rdb import Entry, RdbError, RdbStream, RdbUnsupported
@@ -113,8 +113,8 @@ def take_backup(
     Raises JobFailed; then there is no archive.
     """
     source = _Source(config, control)
-    with repository.create(order.backup_id) as (file, seal):
-        writer = ArchiveWriter(file, config.prefixes)
+    with repository.create(order.backup_id) as sink:
+        writer = ArchiveWriter(sink.write, config.prefixes)
         for prefix, entry in source.entries(on_staged):
             writer.add(prefix, entry)
         manifest = writer.finish(
@@ -130,8 +130,15 @@ def take_backup(
             )
         )
         control.enter(pb.PHASE_VERIFYING, manifest.keys)
-        reader: ArchiveReader = seal(control.report)
-        return Sealed(manifest, reader.size, reader.digest)
+        readers: list[ArchiveReader] = []
+
+        def check(source: Source) -> None:
+            reader = ArchiveReader(source)
+            reader.verify(control.report)
+            readers.append(reader)
+
+        sink.seal(check)
+        return Sealed(manifest, readers[0].size, readers[0].digest)
 
 
 @dataclass(frozen=True)

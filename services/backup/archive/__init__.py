@@ -11,6 +11,7 @@ from services.backup.archive.manifest import (
     Snapshot,
     SourceInfo,
 )
+from services.backup.archive.medium import FileSource, MemorySource, Sink, Source
 from services.backup.archive.reader import ArchiveReader
 from services.backup.archive.writer import ArchiveWriter
 
@@ -19,8 +20,12 @@ __all__ = [
     "ArchiveError",
     "ArchiveReader",
     "ArchiveWriter",
+    "FileSource",
     "Manifest",
+    "MemorySource",
     "PrefixCounts",
+    "Sink",
     "Snapshot",
+    "Source",
     "SourceInfo",
 ]

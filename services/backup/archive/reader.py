@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Final
+from typing import Final
 
 import zstandard
 from blake3 import blake3
@@ -20,6 +19,7 @@ from services.backup.archive.manifest import (
     Tally,
     hash_hex,
 )
+from services.backup.archive.medium import Source
 from services.backup.rdb import Entry, RdbError, record_entries
 
 Report = Callable[[int, int], None]
@@ -33,15 +33,15 @@ def _ignore(keys: int, size: int) -> None:
 
 
 class ArchiveReader:
-    """Opens the archive in `file`: checks the footer and the manifest. ArchiveError if they are not whole.
+    """Opens the archive in `source`: checks the footer and the manifest. ArchiveError if they are not whole.
 
-    Every byte of the file is covered: the magic is compared, frames and manifest are hashed, and the footer
+    Every byte of it is covered: the magic is compared, frames and manifest are hashed, and the footer
     must describe exactly them.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        size = file.seek(0, os.SEEK_END)
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        size = source.size
         if size < _SMALLEST_FILE:
             raise ArchiveError(f"the file has {size} bytes, fewer than any archive")
         self._decompressor = zstandard.ZstdDecompressor()
@@ -64,8 +64,7 @@ class ArchiveReader:
         archive."""
 
     def _read_at(self, offset: int, length: int) -> bytes:
-        self._file.seek(offset)
-        data = self._file.read(length)
+        data = self._source.read(offset, length)
         if len(data) != length:
             raise ArchiveError("the file ends early")
         return data

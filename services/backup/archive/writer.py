@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import BinaryIO, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import zstandard
 from blake3 import blake3
@@ -28,20 +28,23 @@ ZSTD_LEVEL: Final = 3
 
 
 class ArchiveWriter:
-    """Writes records into `out`, a new file that is open for writing at its start.
+    """Writes records through `write`, which appends to a new file or object.
 
     Nothing is an archive before `finish`.
     """
 
-    def __init__(self, out: BinaryIO, prefixes: Sequence[str], *, frame_bytes: int = FRAME_BYTES) -> None:
-        self._out = out
+    def __init__(
+        self, write: Callable[[bytes], object], prefixes: Sequence[str], *, frame_bytes: int = FRAME_BYTES
+    ) -> None:
+        self._write = write
         self._frame_bytes = frame_bytes
         self._compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
         self._tallies = [Tally(prefix) for prefix in prefixes]
         self._open: list[list[bytes]] = [[] for _ in prefixes]
         self._open_bytes = [0] * len(prefixes)
         self._frames: list[Frame] = []
-        self._offset = out.write(MAGIC)
+        self._offset = len(MAGIC)
+        write(MAGIC)
 
     def add(self, prefix: int, entry: Entry) -> None:
         """Add one record under the prefix with this index."""
@@ -56,7 +59,7 @@ class ArchiveWriter:
         if not records:
             return
         packed = self._compressor.compress(b"".join(records))
-        self._out.write(packed)
+        self._write(packed)
         self._frames.append(
             Frame(
                 prefix=prefix,
@@ -82,6 +85,6 @@ class ArchiveWriter:
             frames=self._frames,
         )
         encoded = manifest.encode()
-        self._out.write(encoded)
-        self._out.write(FOOTER.pack(self._offset, len(encoded), blake3(encoded).digest(), END_MAGIC))
+        self._write(encoded)
+        self._write(FOOTER.pack(self._offset, len(encoded), blake3(encoded).digest(), END_MAGIC))
         return manifest

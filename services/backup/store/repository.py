@@ -8,13 +8,48 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
-from services.backup.archive import ArchiveError, ArchiveReader, Manifest
+from services.backup.archive import ArchiveError, ArchiveReader, FileSource, Manifest, Sink, Source
 from services.backup.failure import JobFailed
 
 SUFFIX: Final = ".mhb"
 _ID: Final = re.compile(r"bkp_[0-9a-z]{1,64}")
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class _FileSink:
+    """A temporary file that gets its name when it is sealed."""
+
+    def __init__(self, path: Path, temporary: Path) -> None:
+        self._path = path
+        self._temporary = temporary
+        self._file = temporary.open("x+b", buffering=1 << 20)
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+
+    def seal(self, check: Callable[[Source], None]) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        check(FileSource(self._file))
+        if self._path.exists():
+            raise JobFailed("STORAGE_FAILED", f"{self._path.name} exists already")
+        self._temporary.rename(self._path)
+        _sync_directory(self._path.parent)
+
+    def abort(self) -> None:
+        self._temporary.unlink(missing_ok=True)
+        # What the buffer still holds may not fit on the disk, and is not wanted.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 class Repository:
@@ -72,45 +107,22 @@ class Repository:
         return len(left)
 
     @contextlib.contextmanager
-    def create(
-        self, backup_id: str
-    ) -> Iterator[tuple[BinaryIO, Callable[[Callable[[int, int], None]], ArchiveReader]]]:
-        """Write a new archive.
+    def create(self, backup_id: str) -> Iterator[Sink]:
+        """Write a new archive, and seal it. Whatever ends the block before that removes what was written.
 
-        Gives the file to write to and a function that seals it: sync, verify by reading all of it back,
-        rename, sync the directory. Whatever ends the block before that removes the file. JobFailed
-        (STORAGE_FAILED) for an error of the disk.
+        JobFailed: STORAGE_FAILED for an error of the disk, ARCHIVE_NOT_VERIFIED if the check finds it not whole.
         """
         path = self._path(backup_id)
-        temporary = self.directory / f".{backup_id}.tmp"
         try:
-            with temporary.open("x+b", buffering=1 << 20) as file:
-
-                def seal(report: Callable[[int, int], None]) -> ArchiveReader:
-                    file.flush()
-                    os.fsync(file.fileno())
-                    reader = ArchiveReader(file)
-                    reader.verify(report)
-                    if path.exists():
-                        raise JobFailed("STORAGE_FAILED", f"{path.name} exists already")
-                    temporary.rename(path)
-                    self._sync_directory()
-                    return reader
-
-                yield file, seal
+            sink = _FileSink(path, self.directory / f".{backup_id}.tmp")
+            try:
+                yield sink
+            finally:
+                sink.abort()
         except OSError as error:
             raise JobFailed("STORAGE_FAILED", f"the archive could not be written: {error}") from error
         except ArchiveError as error:
             raise JobFailed("ARCHIVE_NOT_VERIFIED", f"the archive did not read back whole: {error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
-
-    def _sync_directory(self) -> None:
-        handle = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
     @contextlib.contextmanager
     def open(self, backup_id: str) -> Iterator[ArchiveReader]:
@@ -124,7 +136,7 @@ class Repository:
         except OSError as error:
             raise ArchiveError(f"the archive {path.name} cannot be opened: {error.strerror}") from error
         with os.fdopen(handle, "rb") as file:
-            reader = ArchiveReader(file)
+            reader = ArchiveReader(FileSource(file))
             if reader.manifest.snapshot.backup_id != backup_id:
                 raise ArchiveError(
                     f"the archive {path.name} holds another backup, {reader.manifest.snapshot.backup_id!r}"
@@ -147,6 +159,6 @@ class Repository:
         """
         try:
             self._path(backup_id).unlink(missing_ok=True)
-            self._sync_directory()
+            _sync_directory(self.directory)
         except OSError as error:
             raise JobFailed("STORAGE_FAILED", f"the archive could not be deleted: {error}") from error

@@ -9,7 +9,15 @@ import pytest
 import zstandard
 from blake3 import blake3
 
-from services.backup.archive import ArchiveError, ArchiveReader, ArchiveWriter, Manifest, Snapshot, SourceInfo
+from services.backup.archive import (
+    ArchiveError,
+    ArchiveReader,
+    ArchiveWriter,
+    Manifest,
+    MemorySource,
+    Snapshot,
+    SourceInfo,
+)
 from services.backup.archive.manifest import END_MAGIC, FOOTER
 from services.backup.rdb import Entry, record_entries
 
@@ -46,7 +54,7 @@ def snapshot() -> Snapshot:
 
 def build(frame_bytes: int = 300) -> bytes:
     out = io.BytesIO()
-    writer = ArchiveWriter(out, PREFIXES, frame_bytes=frame_bytes)
+    writer = ArchiveWriter(out.write, PREFIXES, frame_bytes=frame_bytes)
     for i in range(50):
         writer.add(i % 2, entry(f"{PREFIXES[i % 2]}{i}", b"x" * (i % 20), kind=16 if i % 3 else 0))
     writer.finish(snapshot())
@@ -54,7 +62,7 @@ def build(frame_bytes: int = 300) -> bytes:
 
 
 def verify(data: bytes) -> ArchiveReader:
-    reader = ArchiveReader(io.BytesIO(data))
+    reader = ArchiveReader(MemorySource(data))
     reader.verify()
     return reader
 
@@ -85,7 +93,7 @@ def test_round_trip() -> None:
 
 def test_an_archive_of_nothing_is_an_archive() -> None:
     out = io.BytesIO()
-    ArchiveWriter(out, PREFIXES).finish(snapshot())
+    ArchiveWriter(out.write, PREFIXES).finish(snapshot())
     assert verify(out.getvalue()).manifest.keys == 0
 
 
@@ -134,7 +142,7 @@ def test_a_frame_that_swells_is_refused_before_it_is_unpacked() -> None:
     """A frame whose real content is far larger than the manifest says must not be allocated."""
     bomb = zstandard.ZstdCompressor().compress(b"\0" * (64 << 20))
     data = build()
-    manifest = ArchiveReader(io.BytesIO(data)).manifest
+    manifest = ArchiveReader(MemorySource(data)).manifest
     frame = manifest.frames[0].model_copy(update={"length": len(bomb), "blake3": blake3(bomb).hexdigest(), "offset": 8})
     encoded = manifest.model_copy(update={"frames": [frame]}).encode()
     footer = FOOTER.pack(8 + len(bomb), len(encoded), blake3(encoded).digest(), END_MAGIC)
@@ -144,9 +152,9 @@ def test_a_frame_that_swells_is_refused_before_it_is_unpacked() -> None:
 
 def test_a_damaged_frame_of_another_prefix_does_not_hide() -> None:
     data = bytearray(build())
-    last = ArchiveReader(io.BytesIO(bytes(data))).manifest.frames[-1]
+    last = ArchiveReader(MemorySource(bytes(data))).manifest.frames[-1]
     data[last.offset] ^= 1
-    reader = ArchiveReader(io.BytesIO(bytes(data)))
+    reader = ArchiveReader(MemorySource(bytes(data)))
     assert last.prefix == 1
     assert len(list(reader.entries(0))) == 25
     with pytest.raises(ArchiveError, match="damaged"):

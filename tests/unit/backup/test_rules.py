@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from harness.backup.v1 import backup_pb2 as pb
-from services.backup.archive import ArchiveError
+from services.backup.archive import ArchiveError, ArchiveReader
 from services.backup.failure import JobFailed
 from services.backup.retention import expired
 from services.backup.settings import BackupSettings
@@ -107,14 +107,14 @@ def test_a_block_that_fails_leaves_no_file(tmp_path: Path) -> None:
     repository = Repository(tmp_path)
 
     def fill_the_disk() -> None:
-        with repository.create("bkp_1") as (file, _):
-            file.write(b"half")
+        with repository.create("bkp_1") as sink:
+            sink.write(b"half")
             raise OSError(28, "No space left on device")
 
     def seal_too_early() -> None:
-        with repository.create("bkp_1") as (file, seal):
-            file.write(b"half")
-            seal(lambda done, size: None)
+        with repository.create("bkp_1") as sink:
+            sink.write(b"half")
+            sink.seal(lambda source: ArchiveReader(source).verify())
 
     with pytest.raises(JobFailed, match="could not be written"):
         fill_the_disk()

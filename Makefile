@@ -54,9 +54,11 @@ WORKERS := auto
 test: setup ## Run all tests but the long fault test; PYTEST="-k name" narrows it, WORKERS=0 is one process
 	@$(BIN)/pytest tests -q -m "not faults" --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST)
 
+# How often to kill, in each of the tests; empty is what each has, some 15 to 60.
+KILLS :=
 .PHONY: test-faults
-test-faults: setup ## Kill processes at random moments of a run, and count what was lost or done twice
-	@$(BIN)/pytest tests -q -m faults $(PYTEST)
+test-faults: setup ## Kill processes at random moments, and count what was lost or done twice (KILLS=100, PYTEST="-k approval")
+	@$(if $(KILLS),HARNESS_FAULT_KILLS=$(KILLS)) $(BIN)/pytest tests -q -m faults $(PYTEST)
 
 FUZZ_STAMP := .venv/.fuzz
 $(FUZZ_STAMP): requirements/fuzz.txt $(PROJECT_STAMP)

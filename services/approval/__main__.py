@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from services.approval.app import build
-from services.approval.rule_packs import check_builtin, condensed, rule_book
+from services.approval.rule_packs import condensed, rule_book
 from services.approval.settings import ApprovalSettings
 from services.approval.trials import check_shipped
 from services.runtime.entry import run_service
@@ -17,7 +17,6 @@ log = structlog.get_logger(__name__)
 
 async def main(settings: ApprovalSettings) -> None:
     """Serve until told to stop. Raises ConfigurationError for a rule pack that is wrong."""
-    check_builtin()
     check_shipped()
     rules = rule_book(settings.risk_rule_packs)
     log.info("rules_in_force", rule_packs=condensed(rules), packs=rules.versions())

@@ -51,14 +51,6 @@ def condensed(book: RuleBook) -> str:
     return " ".join(parts)
 
 
-def check_builtin() -> None:
-    """Check the examples of the built-in packs, in about half a second. Raises ConfigurationError."""
-    try:
-        examples.check(BUILTIN.packs, _assess, BUILTIN)
-    except PackError as error:
-        raise ConfigurationError(f"the rules of this installation do not do what they say: {error}") from error
-
-
 def _assess(line: str, book: RuleBook) -> risk.Assessment:
     return risk.assess(risk.Command(script=line), risk.Context(rules=book))
 

@@ -14,8 +14,8 @@ import pytest
 
 from harness.approval.v1 import approval_pb2, approval_pb2_grpc, audit_pb2, audit_pb2_grpc
 from tests.integration.approval.harness import BOB, SERVICE, WORKER, item
-from tests.support.processes import ServiceProcess
 from tests.support.redis_server import RedisServer
+from tests.support.warm import WarmProcess
 
 KILLS = 8
 ANSWER_SECONDS = 60.0  # the service starts anew in between, on a machine that may be busy
@@ -56,21 +56,24 @@ async def watch(address: list[str], count: int) -> list[approval_pb2.WatchDecisi
 
 
 @pytest.fixture
-async def process(fresh_redis: RedisServer, tmp_path: Path) -> AsyncIterator[ServiceProcess]:
+async def process(fresh_redis: RedisServer, tmp_path: Path) -> AsyncIterator[WarmProcess]:
     environment = {
         "HARNESS_REDIS_URL": fresh_redis.url("approval"),
         "HARNESS_APPROVAL_PUBLISH_SECONDS": "0.2",
         "HARNESS_APPROVAL_AUDIT_SEAL_SECONDS": "0.02",
         "HARNESS_APPROVAL_SIGNING_KEYS": str(tmp_path / "keys"),
     }
-    process = ServiceProcess("services.approval", tmp_path, environment)
-    await process.launch()
-    yield process
-    await process.kill()
+    process = WarmProcess("services.approval", tmp_path, environment)
+    try:
+        await process.warm()
+        await process.launch()
+        yield process
+    finally:
+        await process.cool()
 
 
 @pytest.mark.timeout(180)
-async def test_kill_9_at_random_moments(process: ServiceProcess) -> None:
+async def test_kill_9_at_random_moments(process: WarmProcess) -> None:
     address = [await process.ready()]
     count = 40
     redeemed: list[str] = []

@@ -13,7 +13,7 @@ import pytest
 
 from services.approval.assess import answers
 from services.approval.risk.rules import BUILTIN
-from services.approval.rule_packs import check_builtin, condensed, rule_book
+from services.approval.rule_packs import condensed, rule_book
 from services.runtime.errors import ConfigurationError
 
 DOCS = Path(__file__).parents[3] / "docs" / "risk-rules.md"
@@ -28,7 +28,6 @@ def folder(tmp_path: Path) -> Path:
 
 def test_without_a_setting_the_built_in_rules_are_in_force() -> None:
     assert rule_book("") is BUILTIN
-    check_builtin()
 
 
 def test_a_folder_a_file_and_several_of_them(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -25,7 +25,7 @@ def _builtin() -> RuleBook:
 
 
 BUILTIN = _builtin()
-"""The rules that come with the package. Their examples are checked by the tests, and when the service starts."""
+"""The rules that come with the package. Their examples are checked by the tests; those of an operator's packs, when the service starts."""
 
 Check = Callable[["Walker", Invocation, frozenset[str]], None]
 

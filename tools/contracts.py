@@ -22,14 +22,21 @@ import tempfile
 from pathlib import Path
 
 import google.api
+import yaml
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools.openapi import contract, v31  # noqa: E402
+from tools.openapi.finish import finish  # noqa: E402
+
 BUILD = ROOT / ".build"
 PROTODEPS = BUILD / "protodeps"
 IMAGE = BUILD / "image.binpb"
 GEN = ROOT / "gen"
 VALIDATE_DESCRIPTOR = GEN / "validate.binpb"
+EXAMPLES = ROOT / "protos" / "examples.yaml"
 VALIDATE_PROTO = "buf/validate/validate.proto"
 DIGEST = "contracts.sha256"
 RELEASED = ROOT / "protos" / "released.binpb"
@@ -39,6 +46,19 @@ AREAS = {
     "approval": "Risk assessment, policy, approval requests, decisions and grants.",
     "backup": "Snapshots, verification, retention and restore.",
 }
+INTRODUCTION = """
+**Token.** A call needs `Authorization: Bearer TOKEN`, a JWT with a `roles` claim, unless it says otherwise. Each call
+says which roles may use it.
+
+**JSON** is that of proto3: names in lowerCamel (texts name fields as the contract does: `request_id` is `requestId`),
+64-bit integers as strings, bytes in base64, times as in RFC 3339, durations in seconds with an `s`. A request with a
+field that is not in the contract is refused, naming it. A message that is not set is `null`.
+
+**Errors** have the body of `google.rpc.Status`. Its `details` name a reason that stays the same across versions, and
+the fields, states or waiting times it is about.
+
+**Streams** are lines of JSON, or server-sent events if asked for.
+"""
 API_VERSION = "v1"
 OPENAPI_PLUGIN = "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2"
 GO_PACKAGES = "github.com/mother-harness/mother-harness/gen/go"
@@ -144,7 +164,7 @@ def openapi_document(out: Path, name: str, title: str, description: str, protos:
         "info": {
             "title": title,
             "version": API_VERSION,
-            "description": description,
+            "description": f"{description}\n{INTRODUCTION}",
             "license": {"name": "MIT"},
         },
         "schemes": ["HTTP", "HTTPS"],
@@ -166,6 +186,8 @@ def openapi_document(out: Path, name: str, title: str, description: str, protos:
             f"merge_file_name={name}",
             f"openapi_configuration={configuration}",
             "openapi_naming_strategy=simple",
+            # The mask of a PATCH is a parameter like any other, and not only guessed from the body.
+            "allow_patch_feature=false",
         ],
     }
     # The plugin is written in Go and wants a Go package for every file, though no Go is generated.
@@ -173,6 +195,18 @@ def openapi_document(out: Path, name: str, title: str, description: str, protos:
     managed = {"enabled": True, "override": [{**go_package, "path": "harness"}]}
     template = json.dumps({"version": "v2", "managed": managed, "plugins": [plugin]})
     run("buf", "generate", IMAGE, "--template", template, "--output", out, *(f"--path={p}" for p in protos))
+    complete_document(out / "openapi" / f"{name}.swagger.json")
+
+
+def complete_document(path: Path) -> None:
+    """Add what the plugin cannot know to a v2 document, and write its 3.1 form beside it."""
+    examples = yaml.safe_load(EXAMPLES.read_text())
+    document = finish(json.loads(path.read_text()), contract.read(read_image()), examples)
+    for form, content in (
+        (path, document),
+        (path.with_name(path.name.replace(".swagger.", ".v31.")), v31.convert(document)),
+    ):
+        form.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_digest(out: Path) -> None:

@@ -23,6 +23,8 @@ PACKAGES = {
     "harness": ROOT / "gen" / "python" / "harness",
     "buf": ROOT / "gen" / "python" / "buf",
 }
+# Where the gateway looks for the documents that it serves.
+DOCUMENTS = "services/gateway/documents/openapi"
 # `google` is a namespace that several distributions share.
 GOOGLE = {
     "google.protobuf": "protobuf",
@@ -124,7 +126,7 @@ def test_the_wheel_is_complete_and_its_generated_code_imports(tmp_path: Path) ->
     subprocess.run([*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", tmp_path, ROOT], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     carried = set(zipfile.ZipFile(wheel).namelist())
-    for package, folder in PACKAGES.items():
+    for package, folder in {**PACKAGES, DOCUMENTS: ROOT / "gen" / "openapi"}.items():
         files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
         assert {f"{package}/{path.relative_to(folder).as_posix()}" for path in files} - carried == set()
     assert not any(name.startswith(("tests/", "tools/", "benchmarks/")) for name in carried)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import sys
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from services.approval.store.audit import AuditStore
 from services.runtime.ids import new_id
 from services.runtime.redis import connect
 from tests.integration.approval.harness import ROOT, Approvals, item, reason_of, running
+from tests.support.patience import ends
 from tests.support.redis_server import RedisServer
 from tests.support.tokens import as_
 
@@ -447,14 +447,12 @@ async def test_an_entry_that_is_no_event_does_not_stop_the_chain(trails: Trails)
     assert [record.event.get("reason") for record in found] == [None, '{"a":1.5}', '{"a":{"b":1}}', "[]", "\ufffd"]
 
 
-async def test_ten_thousand_records_are_sealed_and_verified_fast(trails: Trails) -> None:
+async def test_ten_thousand_records_are_sealed_and_verified(trails: Trails) -> None:
     await trails.happen(10_000)
-    start = time.process_time()
-    assert await trails.sealer.seal() == 10_000
-    report = await trails.verified()
+    with ends():
+        assert await trails.sealer.seal() == 10_000
+        report = await trails.verified()
     assert (report.problem, report.records) == (None, 10_000)
-    # Half a second and a quarter; a machine that is ten times as slow passes.
-    assert time.process_time() - start < 8.0
 
 
 async def test_two_services_seal_what_many_clients_do(fresh_redis: RedisServer, tmp_path: Path) -> None:

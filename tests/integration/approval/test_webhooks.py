@@ -399,11 +399,14 @@ async def test_kill_9_before_and_while_sending(fresh_redis: RedisServer, receive
     assert receiver.received == []
     receiver.will(HANG)
     process = ServiceProcess("services.approval", tmp_path, environment)
-    await process.start()
-    (first,) = await receiver.get(1)
-    await process.kill()
-    await process.start()
-    _, second = await receiver.quiet(2)
-    assert first.id == second.id
-    assert first.json["approval"]["id"] == approval.id
-    assert await process.stop() == 0
+    try:
+        await process.start()
+        (first,) = await receiver.get(1)
+        await process.kill()
+        await process.start()
+        _, second = await receiver.quiet(2)
+        assert first.id == second.id
+        assert first.json["approval"]["id"] == approval.id
+        assert await process.stop() == 0
+    finally:
+        await process.kill()

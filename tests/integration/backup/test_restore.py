@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -363,11 +362,9 @@ async def test_watch_shows_the_phases_in_order(server: RedisServer, service: Ser
     backup = await service.backup()
     restore = await service.manager.restore_backup(backup.backup_id, "", "orchestrator", "tester")
     phases: list[int] = []
-    begin = time.monotonic()
     async for shown in service.manager.watch_restore(restore.restore_id, asyncio.Event()):
         if shown.progress.phase not in phases:
             phases.append(shown.progress.phase)
         assert shown.outcome in (pb.RESTORE_OUTCOME_UNSPECIFIED, pb.RESTORE_OUTCOME_RESTORED)
     assert phases == sorted(phases)
     assert phases[-1] == pb.PHASE_DONE
-    assert time.monotonic() - begin < 30

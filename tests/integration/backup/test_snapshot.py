@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -198,11 +197,11 @@ async def test_responsive_while_a_backup_runs(server: RedisServer, service: Serv
     for number in range(4):
         fill(client, f"orchestrator:{number}:", count=60, seed=number)
     backup = await service.manager.create_backup("orchestrator", "tester")
-    slowest = 0.0
+    answered = 0
     while (await service.manager.get_backup(backup.backup_id)).state == pb.BACKUP_STATE_RUNNING:
-        begin = time.perf_counter()
         await service.catalog.now_ms()
-        slowest = max(slowest, time.perf_counter() - begin)
+        answered += 1
         await asyncio.sleep(0.005)
     assert (await service.manager.get_backup(backup.backup_id)).state == pb.BACKUP_STATE_COMPLETED
-    assert slowest < 0.5
+    # Some hundreds; one or two if it kept the loop to itself.
+    assert answered > 20

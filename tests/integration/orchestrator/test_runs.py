@@ -213,13 +213,10 @@ async def test_a_watch_ends_unavailable_when_the_server_drains(stack: Stack, joi
 
         watching = asyncio.create_task(watch())
         await asyncio.wait_for(caught_up.wait(), 5)
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
         draining = asyncio.create_task(other.drain())
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await watching
         await draining
-        assert loop.time() - begun < 1.5
         await same.channel.close()
     error = from_rpc(raised.value)
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -26,6 +25,7 @@ from services.approval.policy.context import Views, rehearse
 from services.approval.policy.model import Question
 from services.approval.policy.names import CONSTANTS, MAX_ITEMS, MAX_TEXT, NAMES, RECORDS, Kind
 from services.approval.risk import CodeExecution, Command, Level
+from tests.support.patience import ends
 
 
 def run(source: str, question: Question) -> bool:
@@ -187,7 +187,7 @@ def test_what_is_too_large_is_not_cut_but_has_no_answer() -> None:
         run("action.words.all(each, each != '')", wide)
 
 
-def test_the_largest_inputs_and_the_slowest_rules_take_little_time() -> None:
+def test_the_largest_inputs_and_the_slowest_rules_end() -> None:
     slow = [
         compile(
             " || ".join(["action.words.exists(w, w.matches(r'(x+x+)+y') && w.contains('y'))"] * MAX_COMPREHENSIONS)
@@ -202,9 +202,8 @@ def test_the_largest_inputs_and_the_slowest_rules_take_little_time() -> None:
     )
     for program in slow:
         for values in Views(Question(Level.LOW, actions=actions), program.names, "UTC").of(program):
-            began = time.process_time()
-            program.run(values)
-            assert time.process_time() - began < 0.25
+            with ends():
+                program.run(values)
 
 
 def test_the_deepest_rules_fit_on_a_small_stack() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from services.approval.preview import diff
 from services.approval.preview.diff import changes, hunks, lines_of
+from tests.support.patience import ends
 
 LIMIT = 1_000_000
 
@@ -89,11 +89,10 @@ def test_changes_that_are_far_apart_have_hunks_of_their_own() -> None:
         (["a"] * 20_000 + ["b"] * 20_000, ["b"] * 20_000 + ["a"] * 20_000),
     ],
 )
-def test_what_has_little_in_common_takes_no_time(old: list[str], new: list[str]) -> None:
+def test_what_has_little_in_common_ends(old: list[str], new: list[str]) -> None:
     before, after = [f"{line}\n" for line in old], [f"{line}\n" for line in new]
-    start = time.process_time()
-    found = hunks(before, after, before, after, 100_000_000)
-    assert time.process_time() - start < 2
+    with ends():
+        found = hunks(before, after, before, after, 100_000_000)
     assert patched("".join(before), found.text) == "".join(after)
 
 

@@ -291,12 +291,18 @@ class Client(ApprovalCalls):
         actor: str = "",
         event_type: audit_pb2.AuditEventType.ValueType = audit_pb2.AUDIT_EVENT_TYPE_UNSPECIFIED,
         project_id: str = "",
+        run_id: str = "",
         since: float = 0.0,
         until: float = 0.0,
     ) -> AsyncIterator[audit_pb2.AuditRecord]:
         """Yield what happened, newest first; times are seconds since the epoch, 0 for no bound."""
         request = audit_pb2.ListAuditEventsRequest(
-            page_size=PAGE_SIZE, approval_id=approval_id, actor=actor, type=event_type, project_id=project_id
+            page_size=PAGE_SIZE,
+            approval_id=approval_id,
+            actor=actor,
+            type=event_type,
+            project_id=project_id,
+            run_id=run_id,
         )
         for bound, time in ((request.start_time, since), (request.end_time, until)):
             if time:

@@ -253,6 +253,7 @@ class Gate:
             return lifecycle.redeem(
                 record,
                 grant_hash=hash_of(claims.grant_id),
+                revision=claims.revision,
                 digest=digest,
                 run_id=run_id,
                 step_id=step_id,

@@ -434,6 +434,7 @@ def redeem(
     record: Record,
     *,
     grant_hash: str,
+    revision: int,
     digest: str,
     run_id: str,
     step_id: str,
@@ -441,7 +442,7 @@ def redeem(
     now_ms: int,
     by: str = "",
 ) -> Change:
-    """Consume an approval by one of its grants.
+    """Consume an approval by one of its grants; `revision` is what the grant says, the rest what the worker says.
 
     Raises NotFound (GRANT_NOT_FOUND) if the grant is not, or no longer, one of this approval's, and FailedPrecondition:
     GRANT_REDEEMED, GRANT_EXPIRED, or GRANT_MISMATCH if it was given for other actions or another lease.
@@ -454,8 +455,14 @@ def redeem(
         raise FailedPrecondition(
             "GRANT_EXPIRED", f"the time to use {record.id} has passed; ask again", approval_id=record.id
         )
-    given = {"digest": record.digest, "run_id": record.run_id, "step_id": record.step_id, "attempt": record.attempt}
-    shown = {"digest": digest, "run_id": run_id, "step_id": step_id, "attempt": attempt}
+    given = {
+        "revision": record.facts.revision,
+        "digest": record.digest,
+        "run_id": record.run_id,
+        "step_id": record.step_id,
+        "attempt": record.attempt,
+    }
+    shown = {"revision": revision, "digest": digest, "run_id": run_id, "step_id": step_id, "attempt": attempt}
     wrong = [name for name, value in given.items() if shown[name] != value]
     if wrong:
         raise FailedPrecondition(

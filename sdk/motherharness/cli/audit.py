@@ -35,6 +35,7 @@ def list_events(
         str, typer.Option("--type", help="approval_requested, voted, refused, policy_changed, ...")
     ] = "",
     project: Annotated[str, typer.Option(help="In this project.")] = "",
+    run: Annotated[str, typer.Option(help="In this run.")] = "",
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
@@ -53,6 +54,7 @@ def list_events(
             actor=actor,
             event_type=event_type,
             project_id=project,
+            run_id=run,
             since=_seconds(since),
             until=_seconds(until),
         )

@@ -33,6 +33,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
             actor=request.actor,
             type=audit_pb2.AuditEventType.Name(request.type) if request.type else "",
             project_id=request.project_id,
+            run_id=request.run_id,
             start_ms=request.start_time.ToMilliseconds(),
             end_ms=request.end_time.ToMilliseconds(),
         )

@@ -11,6 +11,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.approval import journal
+from services.approval.audit import metrics
 from services.approval.audit.chain import Broken, Chain, is_event, parse_checkpoint
 from services.approval.audit.lines import Checkpoint, Link, canonical, checkpoint_line, record_line
 from services.approval.grants.ring import KeyRing
@@ -90,11 +91,16 @@ class Sealer:
 
     async def _seal(self, left: list[int], *, sign: bool) -> int:
         added = 0
+        measured = whole = len(left) == self._store.shards
         while left:
             heads, now_ms = await self._store.heads(left)
             await self._compare(heads)
             batches = []
-            for shard, entries in (await self._store.unsealed(heads, _BATCH)).items():
+            unsealed = await self._store.unsealed(heads, _BATCH)
+            if measured:
+                _measure(heads, unsealed, now_ms)
+                measured = False
+            for shard, entries in unsealed.items():
                 batch = self._batch(shard, heads[shard], entries, now_ms, sign=sign)
                 if batch is not None:
                     batches.append(batch)
@@ -105,12 +111,17 @@ class Sealer:
                     # Such as a stream that ends after its head: nothing can be appended, and nothing is lost, for the
                     # journal keeps what is not sealed.
                     log.error("audit_chain_cannot_be_extended", shard=batch.shard, error=str(answer))
+                    metrics.PROBLEMS.labels("CANNOT_BE_EXTENDED").inc()
+                    whole = False
                     continue
                 if answer:
                     added += len(batch.lines)
                     self._seen[batch.shard] = batch.last
                 if not answer or len(batch.lines) == _BATCH:
                     left.append(batch.shard)
+        metrics.SEALED.inc(added)
+        if whole:
+            metrics.SEALED_AT.set_to_current_time()
         return added
 
     def _batch(
@@ -151,6 +162,7 @@ class Sealer:
                 was, now = (f"{link.sequence} ({link.hash[:16]})" for link in (seen, head.last))
                 reason = f"it was at {was} and is at {now}: records were lost or rewritten"
                 log.error("audit_trail_changed", shard=shard, reason=reason)
+                metrics.PROBLEMS.labels("TRAIL_CHANGED").inc()
                 event = journal.fact("TRAIL_CHANGED", actor=CLOCK, subject_name=f"a{shard:02x}", reason=reason)
                 await self._store.note(shard, event)
         self._seen.update({shard: head.last for shard, head in heads.items() if head.last.sequence})
@@ -209,6 +221,14 @@ class Sealer:
             log.error("audit_chain_broken", shard=shard, reason=broken.reason, sequence=broken.sequence)
             return None
         return found
+
+
+def _measure(heads: Mapping[int, ChainHead], unsealed: Mapping[int, Sequence[JournalEntry]], now_ms: int) -> None:
+    """Tell Prometheus what was found before anything is sealed of it."""
+    oldest = min((entries[0].time_ms for entries in unsealed.values() if entries), default=now_ms)
+    metrics.UNSEALED.set(sum(map(len, unsealed.values())))
+    metrics.LAG.set(max(0, now_ms - oldest) / 1000)
+    metrics.CHECKPOINT.set(max((head.checkpoint_ms for head in heads.values()), default=0) / 1000)
 
 
 def _event(shard: int, raw: bytes) -> tuple[bytes, str]:

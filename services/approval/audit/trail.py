@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from services.approval.audit import metrics
 from services.approval.audit.chain import Broken, Chain, is_event, parse_checkpoint
 from services.approval.audit.lines import GENESIS, Head, export_line, key_line, manifest_line
 from services.approval.audit.sealer import Habits, Sealer
@@ -37,6 +38,7 @@ class Query:
     actor: str = ""
     type: str = ""
     project_id: str = ""
+    run_id: str = ""
     start_ms: int = 0
     end_ms: int = 0
 
@@ -47,6 +49,7 @@ class Query:
             "actor": self.actor,
             "type": self.type,
             "project_id": self.project_id,
+            "run_id": self.run_id,
         }
         return all(event.get(name) == value for name, value in wanted.items() if value)
 
@@ -138,6 +141,8 @@ class Trail:
         shards = list(range(self._store.shards))
         if query.approval_id:
             shards = [shard for shard in shards if shard == keys.shard_named(query.approval_id)]
+        if query.run_id:
+            shards = [shard for shard in shards if shard == keys.shard_for(query.run_id, "", self._store.shards)]
         await self._sealer.seal(shards)
         sources = await self._sources(shards, query, after)
         found: list[Found] = []
@@ -233,6 +238,7 @@ class Trail:
                     # The retention has removed what was being read.
                     continue
                 report.problem = broken
+                metrics.PROBLEMS.labels(broken.reason).inc()
             report.look_at(chain)
             now, _ = await self._head(shard)
             report.unsealed = len((await self._store.unsealed({shard: now}, _UNSEALED_COUNTED))[shard])

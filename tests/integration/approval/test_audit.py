@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from harness.approval.v1 import approval_pb2, audit_pb2, policy_pb2, risk_pb2
@@ -109,6 +110,8 @@ async def test_lists_are_by_time_over_all_shards_and_filters_add_up(service: App
     assert types(by_bob) == ["REJECTED", "APPROVED"]
     assert types(await service.trail(actor="bob", type=audit_pb2.AUDIT_EVENT_TYPE_APPROVED)) == ["APPROVED"]
     assert await service.trail(project_id="prj_none") == []
+    of_one = await service.trail(run_id="run_7", page_size=1)
+    assert of_one == [record for record in everything if record.event.run_id == "run_7"] != []
     for unknown in ("apr_ff" + "0" * 32, "apr_00" + "0" * 32, "nonsense"):
         assert await service.trail(approval_id=unknown) == []
     middle = everything[20].time
@@ -445,6 +448,33 @@ async def test_an_entry_that_is_no_event_does_not_stop_the_chain(trails: Trails)
     assert await trails.problem() is None
     found, _ = await trails.trail.find(Query(), None, 10)
     assert [record.event.get("reason") for record in found] == [None, '{"a":1.5}', '{"a":{"b":1}}', "[]", "\ufffd"]
+
+
+async def test_prometheus_is_told_how_sealing_goes(trails: Trails) -> None:
+    def value(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(f"harness_audit_{name}", labels) or 0.0
+
+    sealed = value("records_sealed_total")
+    await trails.redis.xadd(keys.journal(0), {"e": fact("VOTED", actor="bob"), "p": 0}, id="1000-0")
+    await trails.happen(2)
+    await trails.sealer.seal(sign=True)
+    assert (value("unsealed_entries"), value("records_sealed_total") - sealed) == (3, 3)
+    assert value("lag_seconds") > 1_000_000
+    await trails.sealer.seal()
+    assert (value("unsealed_entries"), value("lag_seconds")) == (0, 0)
+    assert value("checkpoint_timestamp_seconds") > 1_000_000
+    sealed_at = value("sealed_timestamp_seconds")
+    assert sealed_at > 1_000_000
+    reasons = ("TRAIL_CHANGED", "CANNOT_BE_EXTENDED", "WRONG_SEQUENCE")
+    before = [value("problems_total", reason=reason) for reason in reasons]
+    await trails.redis.hset(keys.audit_head(0), "sequence", "1")
+    await trails.happen(1)
+    await trails.sealer.seal()
+    await trails.redis.xdel(keys.audit(0), "2-0")
+    assert await trails.problem() == ("WRONG_SEQUENCE", 2)
+    after = [value("problems_total", reason=reason) for reason in reasons]
+    assert [now - then > 0 for now, then in zip(after, before, strict=True)] == [True] * 3
+    assert value("sealed_timestamp_seconds") == sealed_at
 
 
 async def test_ten_thousand_records_are_sealed_and_verified(trails: Trails) -> None:

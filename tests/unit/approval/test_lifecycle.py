@@ -67,6 +67,7 @@ def refused(reason: str, record: Record, by: str = "bob", **other: Any) -> None:
 def redeem(record: Record, now_ms: int = 20, **other: Any) -> Record:
     claim: dict[str, Any] = {
         "grant_hash": "g",
+        "revision": 1,
         "digest": DIGEST,
         "run_id": "run",
         "step_id": "step",
@@ -202,7 +203,8 @@ def test_a_grant_is_void_when_its_time_is_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("digest", "sha256:1"), ("run_id", "other"), ("step_id", "other"), ("attempt", 2)]
+    ("name", "value"),
+    [("revision", 2), ("digest", "sha256:1"), ("run_id", "other"), ("step_id", "other"), ("attempt", 2)],
 )
 def test_a_grant_is_for_one_lease_and_one_digest(name: str, value: Any) -> None:
     with pytest.raises(FailedPrecondition) as raised:
@@ -416,6 +418,7 @@ class LifeOfAnApproval(RuleBasedStateMachine):
             change = lifecycle.redeem(
                 record,
                 grant_hash=f"g{attempt}",
+                revision=self.record.facts.revision,
                 digest=self.record.digest,
                 run_id="run",
                 step_id="step",

@@ -318,6 +318,7 @@ class ListAuditEventsRequest(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most 1000; 0 means 50."""
     page_token: _builtins.str
@@ -325,6 +326,8 @@ class ListAuditEventsRequest(_message.Message):
     actor: _builtins.str
     type: Global___AuditEventType.ValueType
     project_id: _builtins.str
+    run_id: _builtins.str
+    """The quickest filter beside approval_id: a run's records are all in one shard."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """What happened at it or later."""
@@ -344,10 +347,11 @@ class ListAuditEventsRequest(_message.Message):
         project_id: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        run_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "approval_id", b"approval_id", "end_time", b"end_time", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "start_time", b"start_time", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "approval_id", b"approval_id", "end_time", b"end_time", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "run_id", b"run_id", "start_time", b"start_time", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -59,7 +59,7 @@ class AuditServiceServicer:
     def ListAuditEvents(self, request, context):
         """ListAuditEvents returns records of the trail, newest first, over all shards. Filters add up: a record is returned if it
         meets all of them. A page may be shorter than page_size, and even empty, and not be the last: there is more for as
-        long as next_page_token is set.
+        long as next_page_token is set: a call looks at some 2000 records at most.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

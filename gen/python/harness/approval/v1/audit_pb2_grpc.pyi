@@ -19,7 +19,7 @@ class AuditServiceStub:
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]
     """ListAuditEvents returns records of the trail, newest first, over all shards. Filters add up: a record is returned if it
     meets all of them. A page may be shorter than page_size, and even empty, and not be the last: there is more for as
-    long as next_page_token is set.
+    long as next_page_token is set: a call looks at some 2000 records at most.
     """
     VerifyAudit: _aio.UnaryStreamMultiCallable[_audit_pb2.VerifyAuditRequest, _audit_pb2.VerifyAuditResponse]
     """VerifyAudit walks the chain of every shard and says how far it has come, and at its end what it found: one message
@@ -42,7 +42,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_audit_pb2.ListAuditEventsResponse]:
         """ListAuditEvents returns records of the trail, newest first, over all shards. Filters add up: a record is returned if it
         meets all of them. A page may be shorter than page_size, and even empty, and not be the last: there is more for as
-        long as next_page_token is set.
+        long as next_page_token is set: a call looks at some 2000 records at most.
         """
 
     @_abc_1.abstractmethod

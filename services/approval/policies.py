@@ -23,6 +23,7 @@ from services.runtime.errors import Aborted, InvalidArgument, NotFound
 
 # A message that is larger takes long to check and to keep; two hundred rules with examples take a third of it.
 _MAX_BYTES = 256 * 1024
+_NAMED = 10  # fields in the message of a policy that cannot be used; the violations have all
 _BATCH = 25
 
 
@@ -183,9 +184,10 @@ def _changed(environment: str, by: Caller) -> tuple[bytes, bytes, bytes]:
 
 def _invalid(faults: Iterable[tuple[str, str]]) -> InvalidArgument:
     named = [(f"policy.{field}".rstrip("."), what) for field, what in faults]
-    return InvalidArgument(
-        "POLICY_INVALID", f"the policy cannot be used: {named[0][0]}: {named[0][1]}", violations=named
-    )
+    # The message says where, the violations say what: clients show both, and nothing is to be read twice.
+    places = list(dict.fromkeys(field for field, _ in named))
+    where = ", ".join(places[:_NAMED]) + (f" and {len(places) - _NAMED} more" if len(places) > _NAMED else "")
+    return InvalidArgument("POLICY_INVALID", f"the policy cannot be used; correct {where}", violations=named)
 
 
 def _etag(version: int) -> str:

@@ -112,8 +112,14 @@ def _of(action: risk.Action, where: risk.Context, wanted: frozenset[str]) -> dic
 
 def _own(action: risk.Action, where: risk.Context) -> dict[str, object]:
     match action:
-        case risk.Command(script=script):
-            return {"action.kind": "command", "action.script": script, "action.size": len(script)}
+        case risk.Command(script=script, cwd=cwd, env=env):
+            return {
+                "action.kind": "command",
+                "action.script": script,
+                "action.cwd": _folder(cwd, where) if cwd else "",
+                "action.env": tuple(f"{name}={value}" for name, value in sorted(env.items())),
+                "action.size": len(script),
+            }
         case risk.FileWrite(path=path, content=content):
             return {"action.kind": "file_write", "action.path": _path(path, where), "action.size": len(content)}
         case risk.FileDelete(path=path, recursive=recursive):
@@ -164,6 +170,13 @@ def _path(path: str, where: risk.Context) -> str:
     return found.removeprefix(f"{place.root}/") if place.root else found
 
 
+def _folder(path: str, where: risk.Context) -> str:
+    """As `_path`, and empty for the folder that may be changed."""
+    found = _path(path, where)
+    root = paths.place_of(where).root
+    return "" if root and found == root else found
+
+
 def host_of(url: str) -> str:
     """The host that a URL names, lower-cased; UNSURE where clients do not agree on what it is."""
     if not url.isascii() or any(letter <= " " or letter in "\\\x7f" for letter in url):
@@ -192,7 +205,7 @@ def _rehearsals() -> Sequence[tuple[str, Views]]:
     made = []
     for action, effect in (
         (risk.Command(argv=("make", "test")), CODE_EXECUTION),
-        (risk.Command(script="cd src && make test"), CODE_EXECUTION),
+        (risk.Command(script="cd src && make test", cwd="lib", env={"CI": "1"}), CODE_EXECUTION),
         (risk.FileWrite("src/main.py", "x = 1"), FILE_WRITE),
         (risk.FileDelete("build", recursive=True), FILE_WRITE),
         (risk.CodeExecution("python", "print(1)"), CODE_EXECUTION),

@@ -58,7 +58,7 @@ def evaluate(policy: Policy, question: Question) -> Verdict:
             "; ".join(filter(None, (required, _reason(asking)))),
             _ids(asking),
             policy.etag,
-            strictest_quorum(rule.quorum for rule in rules),
+            strictest_quorum(match.rule.quorum for match in asking),
             _shortest(rule.decide_within_ms for rule in rules),
             _shortest(rule.use_within_ms for rule in rules),
         )

@@ -74,29 +74,36 @@ class _Reader:
             self.faults.append((at, f"{message.id} is {outcome.name}: quorum and decide_within are for HUMAN"))
         if outcome is Outcome.DENY and message.HasField("use_within"):
             self.faults.append((at, f"{message.id} is DENY: use_within is for HUMAN and AUTO"))
+        return Rule(
+            id=message.id,
+            outcome=outcome,
+            when=self._program(message.when, f"{at}.when", message.id),
+            explanation=message.explanation,
+            quorum=self._quorum(message, at),
+            decide_within_ms=message.decide_within.ToMilliseconds(),
+            use_within_ms=message.use_within.ToMilliseconds(),
+        )
+
+    def _quorum(self, message: policy_pb2.PolicyRule | policy_pb2.ChangeWindow, at: str) -> tuple[Seat, ...]:
         seats = [(seat.role, seat.group) for seat in message.quorum]
         if len(seats) > len(set(seats)):
             self.faults.append((f"{at}.quorum", f"{message.id} names a role or a group twice; add the two up"))
         quorum = tuple(Seat(_role_name(seat.role), seat.group, seat.count) for seat in message.quorum)
         if size(quorum) > MAX_SEATS:
             self.faults.append((f"{at}.quorum", f"{message.id} asks for {size(quorum)} people; at most {MAX_SEATS}"))
-        return Rule(
-            id=message.id,
-            outcome=outcome,
-            when=self._program(message.when, f"{at}.when", message.id),
-            explanation=message.explanation,
-            quorum=quorum,
-            decide_within_ms=message.decide_within.ToMilliseconds(),
-            use_within_ms=message.use_within.ToMilliseconds(),
-        )
+        return quorum
 
     def _freeze(self, message: policy_pb2.ChangeWindow, time_zone: str, at: str) -> Freeze:
+        outcome = Outcome(message.outcome)
+        if outcome is not Outcome.HUMAN and message.quorum:
+            self.faults.append((f"{at}.quorum", f"{message.id} is {outcome.name}: quorum is for HUMAN"))
         return Freeze(
             id=message.id,
-            outcome=Outcome(message.outcome),
+            outcome=outcome,
             window=self._window(message, time_zone, at),
             explanation=message.explanation,
             unless=self._program(message.unless, f"{at}.unless", message.id) if message.unless else None,
+            quorum=self._quorum(message, at),
         )
 
     def _window(self, message: policy_pb2.ChangeWindow, time_zone: str, at: str) -> Window:

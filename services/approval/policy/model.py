@@ -40,13 +40,17 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """A time in which everything is denied (DENY) or asks (HUMAN), but what `unless` matches."""
+    """A time in which everything is denied (DENY) or asks (HUMAN), but what `unless` matches.
+
+    One that asks may say who must agree, as a rule does.
+    """
 
     id: str
     outcome: Outcome
     window: Window
     explanation: str
     unless: Program | None = None
+    quorum: tuple[Seat, ...] = ()
 
 
 @dataclass(frozen=True)

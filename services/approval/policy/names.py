@@ -32,6 +32,8 @@ ACTION: Mapping[str, Kind] = {
     "action.programs": Kind.TEXTS,
     "action.words": Kind.TEXTS,
     "action.script": Kind.TEXT,
+    "action.cwd": Kind.TEXT,
+    "action.env": Kind.TEXTS,
     "action.language": Kind.TEXT,
     "action.path": Kind.TEXT,
     "action.recursive": Kind.FLAG,

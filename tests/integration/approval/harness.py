@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import grpc
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from pydantic import SecretStr
 from redis.asyncio import Redis
@@ -196,13 +197,24 @@ def reason_of(error: grpc.aio.AioRpcError) -> str:
 
 def info_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
     """What a failure says to programs."""
+    info = error_details_pb2.ErrorInfo()
+    assert _detail(error, info), f"no ErrorInfo in {error}"
+    return info
+
+
+def violations_of(error: grpc.aio.AioRpcError) -> list[error_details_pb2.BadRequest.FieldViolation]:
+    """The fields that a failure names, and what is wrong with each."""
+    bad = error_details_pb2.BadRequest()
+    assert _detail(error, bad), f"no BadRequest in {error}"
+    return list(bad.field_violations)
+
+
+def _detail(error: grpc.aio.AioRpcError, into: Message) -> bool:
+    """Read the detail of a message's kind into it; whether there is one."""
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
-            for detail in status_pb2.Status.FromString(value).details:
-                info = error_details_pb2.ErrorInfo()
-                if detail.Unpack(info):
-                    return info
-    raise AssertionError(f"no ErrorInfo in {error}")
+            return any(detail.Unpack(into) for detail in status_pb2.Status.FromString(value).details)
+    return False
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from google.protobuf.json_format import ParseDict
 from harness.approval.v1 import approval_pb2, policy_pb2, risk_pb2
 from harness.common.v1 import access_pb2, action_pb2
 from services.approval.store.policies import VERSIONS_KEPT
-from tests.integration.approval.harness import BOB, Approvals, item, reason_of, running
+from tests.integration.approval.harness import BOB, Approvals, item, reason_of, running, violations_of
 from tests.support.redis_server import RedisServer
 from tests.support.tokens import as_
 
@@ -150,14 +150,18 @@ async def test_a_policy_that_cannot_be_used_is_refused_with_all_its_faults(servi
         (policy(nested, rule("typo", "AUTO", "agnet == 'x'")), ["policy.rules[0].when", "policy.rules[1].when"]),
         (policy(wrong), ["policy.rules[0].match[0]"]),
     ):
-        for call in (save(service, given), tried(service, given)):
+        for call in (save, tried):
             with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await call
+                await call(service, given)
             assert (refused.value.code(), reason_of(refused.value)) == (
                 grpc.StatusCode.INVALID_ARGUMENT,
                 "POLICY_INVALID",
             )
-            assert fields[0] in str(refused.value.details())
+            told = str(refused.value.details())
+            assert told.endswith(f"correct {', '.join(fields)}")
+            violations = violations_of(refused.value)
+            assert [violation.field for violation in violations] == fields
+            assert not any(violation.description in told for violation in violations)
     assert (await read(service)).version == 0
 
 

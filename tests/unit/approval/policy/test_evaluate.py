@@ -265,6 +265,40 @@ def test_an_exception_must_hold_for_every_action() -> None:
     assert evaluate(policy, asked(Command(script="ls"), FileWrite("a"))).outcome is Outcome.HUMAN
 
 
+def test_a_freeze_that_asks_says_who_beside_the_rules() -> None:
+    seats = (Seat("approver", count=1), Seat(group="on-call"))
+    policy = replace(OPEN, freezes=(Freeze("holidays", Outcome.HUMAN, ALWAYS, "agree on it", quorum=seats),))
+    verdict = evaluate(policy, asked())
+    assert (verdict.outcome, verdict.rule, verdict.quorum) == (
+        Outcome.HUMAN,
+        "holidays",
+        (Seat(group="on-call"), Seat("approver")),
+    )
+    rule = Rule("two", Outcome.HUMAN, compile("true"), "two", (Seat("approver", count=2),))
+    both = evaluate(replace(policy, rules=(rule,)), asked())
+    assert both.quorum == (Seat(group="on-call"), Seat("approver", count=2))
+    over = replace(policy, freezes=(replace(policy.freezes[0], window=NEVER),))
+    assert evaluate(over, asked()).quorum == ()
+
+
+@pytest.mark.parametrize(
+    ("cwd", "seen"),
+    [("", ""), (".", ""), ("/work", ""), ("lib/", "lib"), ("lib/..", ""), ("/work/lib", "lib"), ("../x", "/x")],
+)
+def test_where_a_command_starts_and_with_what_is_seen(cwd: str, seen: str) -> None:
+    command = Command(argv=("make",), cwd=cwd, env={"B": "2", "A": "1=1"})
+    rule = Rule(
+        "r",
+        Outcome.DENY,
+        compile(f"action.cwd == '{seen}' && action.env == ['A=1=1', 'B=2']"),
+        "why",
+    )
+    question = replace(asked(command), where=Context(working_dir="/work"))
+    assert evaluate(replace(OPEN, rules=(rule,)), question).outcome is Outcome.DENY
+    elsewhere = replace(question, actions=(replace(command, cwd="other"),))
+    assert evaluate(replace(OPEN, rules=(rule,)), elsewhere).outcome is not Outcome.DENY
+
+
 # Properties: documents and questions at random.
 
 CONDITIONS = st.sampled_from(
@@ -296,6 +330,7 @@ FREEZES = st.builds(
     st.sampled_from([ALWAYS, NEVER, Window(frozenset({4}), 0, 600)]),
     st.just("e"),
     st.none() | CONDITIONS,
+    SEATS,
 )
 SIMPLE = st.builds(
     Policy,

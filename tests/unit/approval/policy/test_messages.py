@@ -23,6 +23,7 @@ from services.approval.risk import Context, Level
 RULE = {"id": "r", "outcome": "POLICY_OUTCOME_HUMAN", "when": "true", "explanation": "why"}
 WINDOW = {"id": "w", "outcome": "POLICY_OUTCOME_DENY", "explanation": "why"}
 ALWAYS = {**WINDOW, "start_time": "2000-01-01T00:00:00Z", "end_time": "2100-01-01T00:00:00Z"}
+ON_CALL = {"quorum": [{"role": "ROLE_APPROVER", "count": 1}, {"group": "on-call", "count": 1}]}
 WEEKEND = {**WINDOW, "days": ["DAY_OF_WEEK_SATURDAY"], "start": "00:00", "end": "24:00"}
 
 
@@ -45,7 +46,7 @@ def test_everything_a_policy_says_is_read() -> None:
             ],
             freezes=[
                 {**WEEKEND, "unless": "agent == 'x'"},
-                {**WEEKEND, "id": "w2", "time_zone": "Asia/Tokyo"},
+                {**WEEKEND, "id": "w2", "time_zone": "Asia/Tokyo", "outcome": "POLICY_OUTCOME_HUMAN", **ON_CALL},
                 {**WINDOW, "id": "w3", "start_time": "2025-12-20T00:00:00Z", "end_time": "2026-01-02T00:00:00Z"},
             ],
         )
@@ -59,6 +60,7 @@ def test_everything_a_policy_says_is_read() -> None:
         Window(from_ms=1_766_188_800_000, to_ms=1_767_312_000_000),
     ]
     assert policy.freezes[0].unless is not None
+    assert [freeze.quorum for freeze in policy.freezes] == [(), (Seat("approver"), Seat(group="on-call")), ()]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,7 @@ def test_everything_a_policy_says_is_read() -> None:
         ({"freezes": [{**WEEKEND, "start": "25:00"}]}, "freezes[0]", "25:00"),
         ({"freezes": [{**WEEKEND, "start": "24:00"}]}, "freezes[0]", "24:00"),
         ({"freezes": [{**WEEKEND, "unless": "nope"}]}, "freezes[0].unless", "nope"),
+        ({"freezes": [{**WEEKEND, "outcome": "POLICY_OUTCOME_DENY", **ON_CALL}]}, "freezes[0].quorum", "for HUMAN"),
     ],
 )
 def test_faults_are_named(fields: dict[str, Any], field: str, why: str) -> None:

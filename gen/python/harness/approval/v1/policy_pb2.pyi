@@ -214,6 +214,7 @@ class ChangeWindow(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     UNLESS_FIELD_NUMBER: _builtins.int
+    QUORUM_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique among the rules and freezes of its policy."""
     outcome: _risk_pb2.PolicyOutcome.ValueType
@@ -236,6 +237,10 @@ class ChangeWindow(_message.Message):
     def start_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def quorum(self) -> _containers.RepeatedCompositeFieldContainer[_approval_pb2.Seat]:
+        """Who must agree; only for HUMAN, as in rules. Empty: what the rules ask for, or one approver."""
+
     def __init__(
         self,
         *,
@@ -249,10 +254,11 @@ class ChangeWindow(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         unless: _builtins.str = ...,
+        quorum: _abc.Iterable[_approval_pb2.Seat] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "end", b"end", "end_time", b"end_time", "explanation", b"explanation", "id", b"id", "outcome", b"outcome", "start", b"start", "start_time", b"start_time", "time_zone", b"time_zone", "unless", b"unless"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "end", b"end", "end_time", b"end_time", "explanation", b"explanation", "id", b"id", "outcome", b"outcome", "quorum", b"quorum", "start", b"start", "start_time", b"start_time", "time_zone", b"time_zone", "unless", b"unless"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

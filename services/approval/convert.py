@@ -75,6 +75,8 @@ def kept_context(context: risk_pb2.ActionContext) -> risk_pb2.ActionContext:
 
     The preview holds what people need of it; what is kept lets a revision be compared with the file.
     """
+    if not context.observed:
+        return redacted(context)
     kept = risk_pb2.ActionContext()
     kept.CopyFrom(context)
     left = KEPT_CONTENT_BYTES
@@ -194,3 +196,21 @@ def put_assessment(message: risk_pb2.Assessment, assessment: risk.Assessment, ap
         if factor.span:
             added.span.SetInParent()  # also the empty one at the beginning
             added.span.start, added.span.end = factor.span.start, factor.span.end
+
+
+def assessment_of(message: risk_pb2.Assessment) -> risk.Assessment:
+    """The domain's assessment of the contract's: what `put_assessment` was given."""
+    factors = tuple(
+        risk.Factor(
+            each.id,
+            each.category,
+            each.explanation,
+            each.weight,
+            each.excerpt,
+            risk.Span(each.span.start, each.span.end) if each.HasField("span") else None,
+            each.safer_alternative,
+            each.action,
+        )
+        for each in message.factors
+    )
+    return risk.Assessment(level_of(message.level), message.score, factors)

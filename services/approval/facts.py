@@ -9,7 +9,8 @@ from harness.approval.v1 import approval_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from services.approval import convert, risk
 from services.approval.judge import Judgement
-from services.approval.preview import present
+from services.approval.lifecycle import Outcome
+from services.approval.preview import can_wait, mask, preview_of
 from services.approval.quorum import DEFAULT_QUORUM
 from services.approval.record import Facts
 from services.runtime.redaction import redact
@@ -33,15 +34,19 @@ def facts_of(
 
     Secrets are masked: the digest is of the original, and only its worker needs that. `ask_always`: a human has to be
     asked every time, whatever was decided before.
+
+    What asks no human is stored without its preview where that can be made of what is stored (`preview.later`).
     """
-    shown = present(actions, context, judgement.assessment)
+    shown = mask(actions, judgement.assessment)
     body = approval_pb2.Approval(
         actions=shown.actions,
         context=convert.kept_context(context),
-        preview=shown.preview,
         reason=redact(reason),
         policy_reason=judgement.verdict.reason,
     )
+    asks = judgement.verdict.outcome is Outcome.HUMAN
+    if asks or not can_wait(body, actions, context):
+        body.preview.CopyFrom(preview_of(actions, shown, context))
     assessment = body.assessment
     convert.put_assessment(assessment, shown.assessment, judgement.approval_type)
     return Facts(

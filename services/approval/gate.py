@@ -10,6 +10,7 @@ from harness.approval.v1 import approval_pb2, risk_pb2
 from services.approval import convert, journal, lifecycle
 from services.approval.changes import ATTEMPTS, Changes, busy, not_found
 from services.approval.facts import facts_of, too_large
+from services.approval.findings import Recent
 from services.approval.grants.issuer import Grants
 from services.approval.grants.token import Claims, hash_of, new_grant_id
 from services.approval.judge import Asked, Judgement, judge
@@ -72,6 +73,7 @@ class Gate:
         self._max_body_bytes = max_body_bytes
         self._max_pending_of_run = max_pending_of_run
         self._limits = limits
+        self._recent = Recent()
 
     async def request(self, items: Sequence[approval_pb2.ApprovalItem]) -> list[approval_pb2.RequestedApproval]:
         """Take items: assess, ask the policy, store, grant. One answer each, in their order."""
@@ -88,6 +90,7 @@ class Gate:
                     policies[name],
                     require_approval=item.require_approval,
                     asked=Asked(item.context.project_id, item.requester, policies.now_ms),
+                    find=self._recent.of,
                 )
                 taken.append(_take(item, judgement, name))
             return taken

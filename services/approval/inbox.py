@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.approval.v1 import approval_pb2
+from services.approval.messages import approval_message
 from services.approval.record import Record
 from services.approval.store.approvals import ApprovalStore, Query
 
@@ -25,13 +27,13 @@ class Inbox:
 
     async def page(
         self, query: Query, *, size: int, cursor: str, also: Callable[[Record], bool] = lambda record: True
-    ) -> tuple[list[Record], str]:
-        """At most `size` records after a cursor, and the cursor of the next page (empty: this was the last).
+    ) -> tuple[list[approval_pb2.Approval], str]:
+        """At most `size` approvals after a cursor, and the cursor of the next page (empty: this was the last).
 
         `also` must hold of each beside the query. A page can be shorter than `size` and still not be the last.
         """
         indexes = self._store.indexes_for(query)
-        found: list[Record] = []
+        found: list[approval_pb2.Approval] = []
         read = size_bytes = 0
         while read < _READS_PER_CALL:
             batch = min(size - len(found) + 1, 200)
@@ -40,10 +42,13 @@ class Inbox:
             read += len(ids)
             for approval_id, record in zip(ids, records, strict=True):
                 if record is not None and query.matches(record) and also(record):
-                    size_bytes += len(record.facts.body)
-                    if len(found) == size or (found and size_bytes > _BYTES_PER_PAGE):
+                    if len(found) == size:
                         return found, cursor
-                    found.append(record)
+                    shown = approval_message(record)
+                    size_bytes += shown.ByteSize()
+                    if found and size_bytes > _BYTES_PER_PAGE:
+                        return found, cursor
+                    found.append(shown)
                 cursor = self._store.cursor(approval_id)
             if len(ids) < batch:
                 return found, ""

@@ -14,8 +14,8 @@ import structlog
 from harness.approval.v1 import risk_pb2
 from harness.common.v1 import action_pb2
 from services.approval import convert, risk
+from services.approval.findings import Find, findings_of
 from services.approval.policy import Policy, Question, Verdict, evaluate
-from services.approval.survey import types_of, unread_in
 from services.runtime.digest import digest_of
 from services.runtime.errors import InvalidArgument
 
@@ -59,8 +59,12 @@ def judge(
     *,
     require_approval: bool,
     asked: Asked = NOBODY,
+    find: Find = findings_of,
 ) -> Judgement:
-    """Judge actions that would run together, in their order. Never raises: what cannot be read is UNKNOWN."""
+    """Judge actions that would run together, in their order. Never raises: what cannot be read is UNKNOWN.
+
+    `find` finds out about them; `Recent.of` is as good, and quicker where the same ones come again.
+    """
     parsed: list[risk.Action] = []
 
     def conclude(digest: str, assessment: risk.Assessment, types: frozenset[str], unread: tuple[str, ...]) -> Judgement:
@@ -86,16 +90,14 @@ def judge(
         return conclude("", _unreadable(str(error)), frozenset(), ())
     try:
         parsed += [convert.action_of(action, context) for action in actions]
-        assessment = risk.assess(parsed[0], context) if len(parsed) == 1 else risk.assess_all(parsed, context)
-        types = frozenset[str]().union(*(types_of(action, context.approval_type) for action in parsed))
-        unread = unread_in(parsed)
+        found = find(digest, parsed, context)
     except Exception as error:
         # A defect in a detector must neither pass the actions nor stop the others of the batch: a person looks at them.
         # Where it happened is logged, and not what was said, which may quote the actions.
         where = "".join(traceback.format_tb(error.__traceback__))
         log.error("assessment_failed", digest=digest, error=type(error).__name__, where=where)
         return conclude(digest, _unreadable("the assessment failed; the log says how"), frozenset(), ())
-    return conclude(digest, assessment, types, unread)
+    return conclude(digest, found.assessment, found.types, found.unread)
 
 
 def _unreadable(why: str) -> risk.Assessment:

@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from harness.approval.v1 import approval_pb2, audit_pb2, delegation_pb2, remembered_pb2
 from harness.common.v1 import access_pb2
 from services.approval import convert
+from services.approval.preview import add_preview
 from services.approval.quorum import ADMIN, Seat
 from services.approval.record import Decision, Record, State
 from services.approval.remembered import Remembered
@@ -110,6 +111,8 @@ def approval_message(record: Record, *, with_actions: bool = True, body: bytes |
         message.ClearField("actions")
         message.ClearField("preview")
         message.context.ClearField("observed")
+    else:
+        add_preview(message)
     message.id = record.id
     message.state = state_number(record.state)
     message.requester = record.requester

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hiredis
 import redis.asyncio as aioredis
 import structlog
 from redis.asyncio.connection import (
@@ -59,15 +60,28 @@ class _PatientConnect:
                 await asyncio.sleep(backoff.compute(attempt))
 
 
-class _Tcp(_PatientConnect, Connection):
+class _QuickPack:
+    """Packs commands in C, which takes a tenth of the time: scripts have dozens of arguments."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        name = args[0]
+        if isinstance(name, str) and " " not in name:
+            try:
+                return [hiredis.pack_command(args)]
+            except TypeError:
+                pass  # a type that it does not take, or that nothing takes: the library says which
+        return super().pack_command(*args)  # type: ignore[misc,no-any-return]
+
+
+class _Tcp(_PatientConnect, _QuickPack, Connection):
     pass
 
 
-class _Tls(_PatientConnect, SSLConnection):
+class _Tls(_PatientConnect, _QuickPack, SSLConnection):
     pass
 
 
-class _Unix(_PatientConnect, UnixDomainSocketConnection):
+class _Unix(_PatientConnect, _QuickPack, UnixDomainSocketConnection):
     pass
 
 

@@ -112,9 +112,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
             cursor=page.cursor,
             also=lambda record: not request.mine_to_decide or any(can_vote(record, voter) for voter in voters),
         )
-        return approval_pb2.ListApprovalsResponse(
-            approvals=[approval_message(record) for record in found], next_page_token=page.next_token(cursor)
-        )
+        return approval_pb2.ListApprovalsResponse(approvals=found, next_page_token=page.next_token(cursor))
 
     async def DecideApproval(
         self, request: approval_pb2.DecideApprovalRequest, context: Context

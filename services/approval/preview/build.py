@@ -34,27 +34,50 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
-class Presented:
-    """What people see of actions: secrets masked, and the places of factors as they are in what is shown."""
+class Shown:
+    """Actions as people see them: secrets masked, and the places of factors as they are in what is shown."""
 
     actions: list[action_pb2.Action]
     assessment: risk.Assessment
+
+
+@dataclass(frozen=True, slots=True)
+class Presented(Shown):
+    """What people see of actions."""
+
     preview: approval_pb2.Preview
+
+
+def mask(actions: Sequence[action_pb2.Action], found: risk.Assessment) -> Shown:
+    """Actions that were assessed, as people see them."""
+    shown = [redacted(action) for action in actions]
+    if all(factor.span is None for factor in found.factors):
+        return Shown(shown, found)
+    masked = _all_masked(actions, shown)
+    return Shown(shown, replace(found, factors=tuple(_placed(factor, masked) for factor in found.factors)))
 
 
 def present(actions: Sequence[action_pb2.Action], context: risk_pb2.ActionContext, found: risk.Assessment) -> Presented:
     """What people see of actions that were assessed in a context."""
-    shown = [redacted(action) for action in actions]
-    masked = [_masked(action, other) for action, other in zip(actions, shown, strict=True)]
-    assessment = replace(found, factors=tuple(_placed(factor, masked) for factor in found.factors))
+    shown = mask(actions, found)
+    return Presented(shown.actions, shown.assessment, preview_of(actions, shown, context))
+
+
+def preview_of(
+    actions: Sequence[action_pb2.Action], shown: Shown, context: risk_pb2.ActionContext
+) -> approval_pb2.Preview:
+    """The preview of actions, of which `shown` is what people see. Never raises."""
     try:
-        preview = _preview(actions, shown, masked, context, assessment)
+        return _preview(actions, shown.actions, _all_masked(actions, shown.actions), context, shown.assessment)
     except Exception as error:
         # A defect here must neither lose the request nor pass it: people still see the actions and the assessment.
         where = "".join(traceback.format_tb(error.__traceback__))
         log.error("preview_failed", error=type(error).__name__, where=where)
-        preview = approval_pb2.Preview(reversibility=approval_pb2.REVERSIBILITY_UNKNOWN, truncated=True)
-    return Presented(shown, assessment, preview)
+        return approval_pb2.Preview(reversibility=approval_pb2.REVERSIBILITY_UNKNOWN, truncated=True)
+
+
+def _all_masked(actions: Sequence[action_pb2.Action], shown: Sequence[action_pb2.Action]) -> list[Masked | None]:
+    return [_masked(action, other) for action, other in zip(actions, shown, strict=True)]
 
 
 def _masked(action: action_pb2.Action, shown: action_pb2.Action) -> Masked | None:

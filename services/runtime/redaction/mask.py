@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from services.runtime.redaction.literals import may_name_a_secret, names_a_secret
 from services.runtime.redaction.search import MAX_FOUND, encodable, find
@@ -82,6 +83,8 @@ def redact_named(name: str, value: str) -> str:
     if not value or MASK in value:
         return redact(value)
     value = encodable(value)
+    if len(name) <= _NAME_CHARS and _says_nothing(name):
+        return redact(value)
     plain = name.strip().lower()
     if plain in _CREDENTIAL_HEADERS:
         scheme, space, rest = value.partition(" ")
@@ -94,6 +97,15 @@ def redact_named(name: str, value: str) -> str:
 
 
 _CREDENTIAL_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
+# What is longer is not looked up among the names that came lately: they are kept.
+_NAME_CHARS = 64
+
+
+@lru_cache(maxsize=1024)
+def _says_nothing(name: str) -> bool:
+    """Whether only the value counts: most fields have the same few names."""
+    is_header = name.strip().lower() in _CREDENTIAL_HEADERS
+    return not (is_header or names_a_secret(name) or may_name_a_secret(name))
 
 
 def redact_value(value: object, name: str = "") -> object:

@@ -11,10 +11,10 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.approval.v1 import risk_pb2
+from harness.approval.v1 import approval_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from services.approval import convert, risk
-from services.approval.preview import present
+from services.approval.preview import add_preview, can_wait, present
 from services.approval.preview.budget import MAX_BYTES
 from services.runtime.redaction import redact
 
@@ -103,3 +103,9 @@ def test_previews(actions: list[action_pb2.Action], context: risk_pb2.ActionCont
     assert preview.ByteSize() < 2 * MAX_BYTES
     for text in texts_in(MessageToDict(preview)):
         assert redact(text) == text
+    stored = approval_pb2.Approval(actions=presented.actions, context=convert.kept_context(context))
+    convert.put_assessment(stored.assessment, presented.assessment, "")
+    stored = approval_pb2.Approval.FromString(stored.SerializeToString())
+    if can_wait(stored, actions, context):
+        add_preview(stored)
+        assert stored.preview == preview

@@ -62,3 +62,7 @@ class Inbox:
         ids = await self._store.page(indexes, "", MAX_SIMILAR + 1)
         found, _ = await self._store.load_small([each for each in ids if each != record.id][:MAX_SIMILAR])
         return [each for each in found if each is not None]
+
+    async def similar_pending(self, record: Record) -> int:
+        """How many of the group of an approval wait for a decision, itself among them if it does."""
+        return await self._store.count_pending_like(record)

@@ -72,6 +72,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
             approval = approval_message(record)
             if sees_all(current_caller()):
                 approval.preview.similar.extend(map(similar_message, await self._inbox.similar(record)))
+                approval.preview.similar_pending = await self._inbox.similar_pending(record)
             return approval_pb2.GetApprovalResponse(approval=approval)
         body = await self._desk.earlier(record, request.revision)
         approval = approval_message(record, body=body)

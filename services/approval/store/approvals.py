@@ -283,6 +283,15 @@ class ApprovalStore:
         group = record.facts.group
         return [(shard, keys.decided(shard, group)) for shard in range(self.shards)] if group else []
 
+    async def count_pending_like(self, record: Record) -> int:
+        """How many approvals of the group of a record are pending; 0 if it has no group."""
+        if not record.facts.group:
+            return 0
+        pipeline = self._redis.pipeline(transaction=False)
+        for shard in range(self.shards):
+            pipeline.zcard(keys.pending_by(shard, "group", record.facts.group))
+        return sum(await pipeline.execute())
+
     @staticmethod
     def _index_for(shard: int, query: Query) -> str:
         if query.needs_review:

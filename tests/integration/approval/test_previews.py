@@ -105,7 +105,14 @@ async def test_what_people_decided_on_the_like_before(service: Approvals) -> Non
     await service.decide(harmless.id)
 
     asked = await waiting(service, "run_now", "prj_shop")
-    similar = (await service.get(asked.id, as_=BOB)).preview.similar
+    preview = (await service.get(asked.id, as_=BOB)).preview
+    similar = preview.similar
+    # It and the one that nobody decided.
+    assert (
+        preview.similar_pending
+        == len(await service.ids(group=asked.group, state=approval_pb2.APPROVAL_STATE_PENDING))
+        == 2
+    )
     assert [each.approval_id for each in similar] == decided[:-6:-1]
     assert [(each.decision.approved, each.decision.reason) for each in similar[:2]] == [
         (True, "because 6"),
@@ -114,6 +121,8 @@ async def test_what_people_decided_on_the_like_before(service: Approvals) -> Non
     assert similar[1].state == approval_pb2.APPROVAL_STATE_REJECTED
     # Itself is not among them, a requester does not see what others asked for, and lists are without.
     assert decided[-1] not in {each.approval_id for each in (await service.get(decided[-1], as_=BOB)).preview.similar}
-    assert not (await service.get(asked.id, as_=as_("alice", "user"))).preview.similar
+    own = (await service.get(asked.id, as_=as_("alice", "user"))).preview
+    assert (list(own.similar), own.similar_pending) == ([], 0)
+    assert (await service.get(harmless.id, as_=BOB)).preview.similar_pending == 0
     page = await service.approvals.ListApprovals(approval_pb2.ListApprovalsRequest(), metadata=BOB)
     assert not any(each.preview.similar for each in page.approvals)

@@ -386,10 +386,15 @@ class Preview(_message.Message):
     SAFER_ALTERNATIVES_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     SIMILAR_FIELD_NUMBER: _builtins.int
+    SIMILAR_PENDING_FIELD_NUMBER: _builtins.int
     reversibility: Global___Reversibility.ValueType
     """Whether all of it can be undone: the worst of the consequences."""
     truncated: _builtins.bool
     """Whether anything was left out for its length."""
+    similar_pending: _builtins.int
+    """How many approvals of the same group wait for a decision, this one among them if it does: ListApprovals with that group
+    has them, DecideApprovals decides them. Set by GetApproval only, for those who may see all approvals.
+    """
     @_builtins.property
     def commands(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -434,10 +439,11 @@ class Preview(_message.Message):
         safer_alternatives: _abc.Iterable[_builtins.str] | None = ...,
         truncated: _builtins.bool = ...,
         similar: _abc.Iterable[Global___SimilarDecision] | None = ...,
+        similar_pending: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "api_calls", b"api_calls", "commands", b"commands", "consequences", b"consequences", "files", b"files", "paths", b"paths", "reversibility", b"reversibility", "safer_alternatives", b"safer_alternatives", "similar", b"similar", "truncated", b"truncated", "workflows", b"workflows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "api_calls", b"api_calls", "commands", b"commands", "consequences", b"consequences", "files", b"files", "paths", b"paths", "reversibility", b"reversibility", "safer_alternatives", b"safer_alternatives", "similar", b"similar", "similar_pending", b"similar_pending", "truncated", b"truncated", "workflows", b"workflows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -100,6 +100,7 @@ def finish(document: Json, contract: Contract, examples: Json) -> Json:
     Raises:
         KeyError: an operation of the document is no method of the contract.
     """
+    document["tags"].sort(key=lambda tag: tag["name"])
     operations = list(_operations(document))
     for name, schema in document["definitions"].items():
         message = contract.messages.get(name) or _body_message(contract, name)

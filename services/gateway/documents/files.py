@@ -26,7 +26,7 @@ YAML_TYPE = "application/yaml"
 # is a plugin for Flask, and never imported.
 SWAGGER_UI = "flask-swagger-ui"
 SCRIPTS = ("swagger-ui-bundle.js", "swagger-ui-standalone-preset.js")
-STYLE = "swagger-ui.css"
+STYLES = ("swagger-ui.css", "index.css")
 ICON = "favicon-32x32.png"
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
 
@@ -87,7 +87,7 @@ def _yaml(document: Any) -> bytes:
 
 @cache
 def swagger_ui() -> tuple[Resource, ...]:
-    """The scripts, the style and the icon of Swagger UI, at paths with its version.
+    """The scripts, styles and the icon of Swagger UI, at paths with its version.
 
     Raises:
         ConfigurationError: it is not installed.
@@ -100,5 +100,5 @@ def swagger_ui() -> tuple[Resource, ...]:
     at = f"/documentation/swagger-ui/{metadata.version(SWAGGER_UI)}"
     return tuple(
         Resource(f"{at}/{name}", MEDIA_TYPES[Path(name).suffix], (files / name).read_bytes(), cache=FOREVER)
-        for name in (*SCRIPTS, STYLE, ICON)
+        for name in (*SCRIPTS, *STYLES, ICON)
     )

@@ -6,7 +6,7 @@ import html
 import json
 from collections.abc import Sequence
 
-from services.gateway.documents.files import ICON, SCRIPTS, STYLE, swagger_ui
+from services.gateway.documents.files import ICON, SCRIPTS, STYLES, swagger_ui
 from services.gateway.documents.resource import Resource
 
 # Swagger UI sets styles from its scripts, which needs no permission, and has its icons as data: addresses.
@@ -37,7 +37,7 @@ TEMPLATE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Mother-Harness API</title>
 <link rel="icon" type="image/png" href="{icon}">
-<link rel="stylesheet" href="{style}">
+{styles}
 </head>
 <body>
 <noscript>This page needs scripts. The document itself is at <a href="openapi.yaml">openapi.yaml</a>.</noscript>
@@ -46,11 +46,13 @@ TEMPLATE = """<!doctype html>
 </body>
 </html>
 """
-# Addresses are relative, so that a proxy may put all of it under a prefix.
+# The logo goes: it brings a style of its own, which the policy forbids. Addresses are relative, so that a proxy may put
+# all of it under a prefix.
 SCRIPT = """window.ui = SwaggerUIBundle({{
   ...{options},
   dom_id: "#swagger-ui",
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
+  plugins: [() => ({{ wrapComponents: {{ Logo: () => () => null }} }})],
   layout: "StandaloneLayout",
 }});
 """
@@ -67,7 +69,7 @@ def resources(documents: Sequence[Resource]) -> list[Resource]:
     scripts = [*(at[name] for name in SCRIPTS), _relative(SETUP)]
     page = TEMPLATE.format(
         icon=html.escape(at[ICON]),
-        style=html.escape(at[STYLE]),
+        styles="\n".join(f'<link rel="stylesheet" href="{html.escape(at[name])}">' for name in STYLES),
         scripts="\n".join(f'<script src="{html.escape(script)}"></script>' for script in scripts),
     )
     options = {

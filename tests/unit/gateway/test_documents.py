@@ -55,7 +55,7 @@ async def test_the_page_loads_from_here_only_and_holds_no_script(client: httpx.A
     assert "unsafe" not in page.headers["content-security-policy"]
     assert re.findall(r"<script(?! src=)[^>]*>|<style|style=|\son\w+=", page.text) == []
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-    assert len(loaded) == 6
+    assert len(loaded) == 7
     for address in loaded:
         assert ":" not in address
         assert not address.startswith("/")

@@ -76,6 +76,11 @@ def test_no_two_paths_differ_in_the_names_of_parameters_only(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
+def test_names_of_parameters_in_paths_are_plain(name: str) -> None:
+    assert [p for p in document(name)["paths"] if not re.fullmatch(r"(/[\w-]+|/{\w+})+(:\w+)?", p)] == []
+
+
+@pytest.mark.parametrize("name", FORMS)
 def test_verbs_and_paths_are_those_of_the_http_rules(name: str) -> None:
     for path, verb, operation in operations(name):
         options: Any = EVERY_RPC[operation["operationId"]].GetOptions()
@@ -153,8 +158,12 @@ def test_what_may_break_the_rules_of_a_field_is_in_its_schema() -> None:
         "type": "string",
         "format": "int64",
         "description": "Grows by one with every commit.",
-        "pattern": "^-?[0-9]+$",
+        "pattern": "^(0|-?[1-9][0-9]{0,18})$",
     }
+    outcomes = [{"required": ["result"]}, {"required": ["error"]}, {"required": ["released"]}]
+    assert schemas["StepReport"]["oneOf"] == outcomes
+    draft = schemas["TestPolicyBody"]["properties"]["policy"]
+    assert (draft["type"], draft["required"], draft["additionalProperties"]) == ("object", ["maxRiskLevel"], False)
     # An answer may get more fields in a later version.
     assert "additionalProperties" not in schemas["Run"]
     assert "set exactly one of argv" in schemas["CommandAction"]["description"]
@@ -176,6 +185,10 @@ def test_parameters_have_the_rules_of_their_fields() -> None:
     assert "ENVIRONMENT_UNSPECIFIED" not in environment["schema"]["enum"]
     updated = {p["name"]: p for p in paths["/v1/projects/{projectId}"]["patch"]["parameters"]}
     assert set(updated) == {"projectId", "updateMask"}
+    bodies = [paths[path]["post"]["requestBody"]["required"] for path in ("/v1/tasks", "/v1/runs/{runId}:cancel")]
+    assert bodies == [True, False]
+    # As grpc-gateway reads it; in a body it would be displayName.
+    assert updated["updateMask"]["example"] == "display_name"
 
 
 def test_streams_are_lines_and_events() -> None:
@@ -192,8 +205,10 @@ def test_answers_link_to_what_can_be_done_with_them() -> None:
     paths = document("mother-harness.v31")["paths"]
     links = paths["/v1/tasks"]["post"]["responses"]["200"]["links"]
     assert links["StartRun"]["parameters"] == {"taskId": "$response.body#/task/id"}
-    listed = paths["/v1/backups"]["get"]["responses"]["200"]["links"]
-    assert listed["GetBackup"]["parameters"] == {"backupId": "$response.body#/backups/0/backupId"}
+    project = paths["/v1/projects"]["post"]["responses"]["200"]["links"]
+    assert project["UpdateProject"]["parameters"] == {"projectId": "$response.body#/project/id"}
+    backup = paths["/v1/backups"]["post"]["responses"]["200"]["links"]
+    assert backup["VerifyBackup"]["parameters"] == {"backupId": "$response.body#/backup/backupId"}
 
 
 def test_what_is_served_as_3_1_is_what_2_converts_to() -> None:

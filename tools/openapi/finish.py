@@ -109,7 +109,7 @@ def finish(document: Json, contract: Contract, examples: Json) -> Json:
     for operation in operations:
         method = contract.methods[operation["operationId"]]
         _describe(operation, method)
-        _complete_parameters(contract, operation, method)
+        _complete_parameters(document, contract, operation, method)
         _add_responses(document, operation, method)
         _add_examples(document, operation, method, examples.get(method.operation_id, {}))
         if method.public:
@@ -149,12 +149,20 @@ def _complete_schema(contract: Contract, schema: Json, message: Descriptor) -> N
             if "$ref" in found["items"]:
                 # The plugin writes a type beside the reference, also for enums, which are no objects.
                 found["items"].pop("type", None)
+        elif "properties" in found:
+            # Written out in place, because a part of it is in the path.
+            _complete_schema(contract, found, message_of(field))
+            found.setdefault("additionalProperties", False)
         if rules.must_be_given(contract, field):
             required.append(field.json_name)
+            found.pop("x-nullable", None)
     if required:
         schema["required"] = required
     if rules.is_one_choice(contract, message):
         schema.update(minProperties=1, maxProperties=1)
+    choices = rules.required_choices(contract, message)
+    if choices:
+        schema["x-one-of"] = choices
     notes = rules.message_notes(contract, message)
     if notes:
         schema["description"] = "\n\n".join([*filter(None, [schema.get("description")]), *notes])
@@ -185,7 +193,7 @@ def _listed(words: tuple[str, ...]) -> str:
     return " or ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
-def _complete_parameters(contract: Contract, operation: Json, method: Method) -> None:
+def _complete_parameters(document: Json, contract: Contract, operation: Json, method: Method) -> None:
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "body":
             schema = parameter["schema"]
@@ -193,9 +201,13 @@ def _complete_parameters(contract: Contract, operation: Json, method: Method) ->
                 message = message_of(method.request.fields_by_name[method.body])
                 _complete_schema(contract, schema, message)
                 schema.setdefault("additionalProperties", False)
+            # Nothing is read as an empty message.
+            parameter["required"] = "required" in _resolved(document, schema)
             continue
         field = _field_of(method.request, parameter["name"])
         _merge_parameter(parameter, rules.property_keywords(contract, field))
+        if rules.is_mask(field):
+            parameter["pattern"] = rules.MASK_IN_QUERY
         if field.is_repeated:
             parameter["items"].update(rules.item_keywords(contract, field))
         if parameter["in"] == "path":
@@ -204,6 +216,12 @@ def _complete_parameters(contract: Contract, operation: Json, method: Method) ->
                 parameter.setdefault("minLength", 1)
         elif "." not in parameter["name"]:
             parameter["required"] = rules.must_be_given(contract, field) and field.message_type is None
+
+
+def _resolved(document: Json, schema: Json) -> Json:
+    """A schema itself, or the definition that it refers to."""
+    found: Json = document["definitions"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    return found
 
 
 def _field_of(message: Descriptor, name: str) -> FieldDescriptor:
@@ -259,18 +277,23 @@ def _add_examples(document: Json, operation: Json, method: Method, example: Json
         for part in parameter["name"].split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value is not None:
-            parameter["x-example"] = value
+            # A mask in a query has the names of the contract.
+            is_mask = rules.is_mask(_field_of(method.request, parameter["name"]))
+            parameter["x-example"] = _snake(value) if is_mask else value
     if body is not None and "request" in example:
         given = request if method.body == "*" else request[_field_of(method.request, method.body).json_name]
         in_path = [p["name"] for p in operation["parameters"] if p["in"] == "path"]
-        schema = body["schema"]
-        target = document["definitions"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+        target = _resolved(document, body["schema"])
         target["example"] = _without(given, in_path if method.body == "*" else [n.partition(".")[2] for n in in_path])
     if "response" in example:
         answer = example["response"]
         if method.streams:
             answer = {"result": answer}
         operation["responses"]["200"]["examples"] = {"application/json": answer}
+
+
+def _snake(name: str) -> str:
+    return re.sub("([A-Z])", lambda letter: f"_{letter[1].lower()}", name)
 
 
 def _without(value: Json, names: list[str]) -> Json:
@@ -286,15 +309,15 @@ def _without(value: Json, names: list[str]) -> Json:
 
 
 def _join_twins(document: Json) -> None:
-    """Make one path of those that differ in the names of parameters only, such as `{projectId}` and `{project.id}`.
+    """Give parameters in paths names without dots, and join paths that then differ in such names only.
 
-    OpenAPI takes them for the same path, of which there must be one.
+    `{project.id}` becomes `{projectId}`; to OpenAPI, `{policyEnvironment}` is the same as `{environment}` in its place.
     """
     paths: Json = {}
     known: dict[str, str] = {}
-    # A name without a dot is kept.
+    # The name of a field of the request itself is kept.
     for path in sorted(document["paths"], key=lambda path: "." in path):
-        twin = known.setdefault(PLACE.sub("{}", path), path)
+        twin = known.setdefault(PLACE.sub("{}", path), PLACE.sub(lambda name: f"{{{_undotted(name[1])}}}", path))
         names = dict(zip(PLACE.findall(path), PLACE.findall(twin), strict=True))
         for verb, operation in document["paths"][path].items():
             for parameter in operation.get("parameters", []):
@@ -304,37 +327,29 @@ def _join_twins(document: Json) -> None:
     document["paths"] = dict(sorted(paths.items()))
 
 
+def _undotted(name: str) -> str:
+    head, *tail = name.split(".")
+    return head + "".join(part[0].upper() + part[1:] for part in tail)
+
+
 def _add_links(operation: Json, method: Method, document: Json) -> None:
     """Say which operations take the id of what an operation answers with: `project.id` goes into `projectId`."""
     links: Json = {}
     for field in [] if method.streams else method.response.fields:
-        resource = field.message_type
-        if resource is None or rules.is_map(field):
+        # A list may be empty, and then there is nothing to go on with.
+        if field.message_type is None or field.is_repeated:
             continue
-        snake = re.sub(r"(?<!^)(?=[A-Z])", "_", resource.name).lower()
-        identity = resource.fields_by_name.get("id") or resource.fields_by_name.get(f"{snake}_id")
-        if identity is None:
-            continue
-        names = {FieldName(snake).id, f"{FieldName(snake).camel}.id"}
-        place = f"/{field.json_name}" + ("/0" if field.is_repeated else "") + f"/{identity.json_name}"
-        for other in _operations(document):
+        name = field.message_type.name[0].lower() + field.message_type.name[1:]
+        identities = [part.json_name for part in field.message_type.fields if part.json_name in ("id", f"{name}Id")]
+        for other in _operations(document) if identities else []:
             for parameter in other.get("parameters", []):
-                if parameter["in"] == "path" and parameter["name"] in names:
+                if parameter["in"] == "path" and parameter["name"] == f"{name}Id":
                     links[other["operationId"].partition("_")[2]] = {
                         "operationId": other["operationId"],
-                        "parameters": {parameter["name"]: f"$response.body#{place}"},
+                        "parameters": {f"{name}Id": f"$response.body#/{field.json_name}/{identities[0]}"},
                     }
     if links:
         operation["responses"]["200"]["x-links"] = links
-
-
-class FieldName:
-    """A snake_case name, as JSON has it."""
-
-    def __init__(self, snake: str) -> None:
-        head, *tail = snake.split("_")
-        self.camel = head + "".join(part.capitalize() for part in tail)
-        self.id = f"{self.camel}Id"
 
 
 def _taken(document: Json, operations: list[Json]) -> set[str]:

@@ -22,9 +22,22 @@ UNSIGNED_LONG = {FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_FIXED64}
 
 # The JSON forms of well-known types that are strings, see the proto3 JSON mapping.
 WELL_KNOWN: dict[str, Schema] = {
-    "google.protobuf.Duration": {"pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,9})?s$", "x-example": "10s"},
+    "google.protobuf.Duration": {
+        "pattern": r"^-?(0|[1-9][0-9]{0,10})(\.[0-9]{1,9})?s$",
+        "x-example": "10s",
+    },
     "google.protobuf.FieldMask": {"pattern": r"^([a-zA-Z0-9.]+(,[a-zA-Z0-9.]+)*)?$", "x-example": "displayName"},
 }
+
+
+# The names of a mask in a query are those of the contract: grpc-gateway reads them so.
+MASK_IN_QUERY = "^([a-z0-9_.]+(,[a-z0-9_.]+)*)?$"
+INTEGER, NATURAL = "^(0|-?[1-9][0-9]{0,18})$", "^(0|[1-9][0-9]{0,18})$"
+
+
+def is_mask(field: FieldDescriptor) -> bool:
+    """Whether a field is a FieldMask."""
+    return field.message_type is not None and field.message_type.full_name == "google.protobuf.FieldMask"
 
 
 def is_map(field: FieldDescriptor) -> bool:
@@ -67,11 +80,8 @@ def scalar_keywords(field: FieldDescriptor, rules: Any) -> Schema:
     kinds: list[tuple[set[int], Callable[[Any], Schema]]] = [
         (SIGNED, lambda r: _range(r and r.int32, -(2**31), 2**31 - 1)),
         (UNSIGNED, lambda r: _range(r and r.uint32, 0, 2**32 - 1)),
-        (
-            SIGNED_LONG,
-            lambda r: {"pattern": "^[0-9]+$" if r and r.int64.gte >= 0 and r.HasField("int64") else "^-?[0-9]+$"},
-        ),
-        (UNSIGNED_LONG, lambda r: {"pattern": "^[0-9]+$"}),
+        (SIGNED_LONG, lambda r: {"pattern": NATURAL if r and r.HasField("int64") and r.int64.gte >= 0 else INTEGER}),
+        (UNSIGNED_LONG, lambda r: {"pattern": NATURAL}),
         ({FieldDescriptor.TYPE_DOUBLE}, lambda r: _range(r and r.double, None, None)),
         ({FieldDescriptor.TYPE_BYTES}, lambda r: _base64(r and r.bytes)),
         ({FieldDescriptor.TYPE_STRING}, lambda r: _string(r and r.string)),
@@ -140,6 +150,16 @@ def must_be_given(contract: Contract, field: FieldDescriptor) -> bool:
 def _refuses_empty(pattern: str) -> bool:
     """Whether a pattern of ours does not match the empty string: those that do end in `)?$`."""
     return bool(pattern) and not pattern.endswith(")?$")
+
+
+def required_choices(contract: Contract, message: Descriptor) -> list[str]:
+    """The members of the oneof of which one has to be set, where the message has other fields too."""
+    required = [oneof for oneof in message.oneofs if contract.oneof_is_required(oneof)]
+    if not required or is_one_choice(contract, message):
+        return []
+    if len(required) > 1:
+        raise ValueError(f"{message.full_name} has several oneofs that are required: the documents can say one")
+    return [member.json_name for member in required[0].fields]
 
 
 def message_notes(contract: Contract, message: Descriptor) -> list[str]:

@@ -37,7 +37,7 @@ SCHEMA_AS_IS = {"type", "format", "description", "title", "enum", "default", "pa
     "maxProperties",
 }
 TYPES = {"object", "array", "string", "integer", "number", "boolean"}
-SCHEMA_OTHER = {"$ref", "properties", "items", "additionalProperties", "example", "x-example", "x-nullable"} | {
+SCHEMA_OTHER = {"$ref", "properties", "items", "additionalProperties", "example", "x-nullable", "x-one-of"} | {
     "exclusiveMinimum",
     "exclusiveMaximum",
 }
@@ -171,6 +171,8 @@ def schema(found: Json, where: str) -> Json:
     for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if found.get(exclusive):
             converted[exclusive] = converted.pop(limit)
+    if "x-one-of" in found:
+        converted["oneOf"] = [{"required": [name]} for name in found["x-one-of"]]
     if found.get("format") == "byte":
         # As JSON Schema has it; `format` stays for tools that look for it.
         converted["contentEncoding"] = "base64"

@@ -28,7 +28,7 @@ from harness.approval.v1 import risk_pb2
 from harness.common.v1 import action_pb2
 from motherharness import Client
 from motherharness.devstack import Stack
-from services.approval.risk import Action, CodeExecution, Command, StepStart, assess
+from services.approval.risk import Action, ApiCall, CodeExecution, Command, StepStart, assess
 
 UNDER_WAY = 2  # calls at the same time
 RISKY_SHARE = 5  # one in so many of the typical commands is a risky one
@@ -48,6 +48,41 @@ WORST: dict[str, str | Action] = {
     "brace lists": "echo " + "{a,b}" * 5_000,
     "functions that call each other": "".join(f"f{i}() {{ f{i + 1}; f{i + 1}; }}\n" for i in range(2_000)) + "f0",
     "25,000 negations": "! " * 25_000 + "ls",
+    "13,000 addresses": "curl" + "".join(f" http://h{i}.io/" for i in range(13_000)),
+    "20,000 words of sudo": "sudo " * 20_000 + "ls",
+    "13,000 additions to a variable": "".join(f"a+=x{i}\n" for i in range(13_000)) + "eval $a",
+    "16,000 changes of folder": "cd ..\ncd folder\n" * 8_000,
+    "8,000 clones": "".join(f"git clone http://a/b{i}; b{i}/x\n" for i in range(2_000)),
+    "40,000 open expansions": "${" * 40_000,
+    "4,000 words of ssh keys": "mv" + " ~/.ssh/id" * 4_000,
+    "10,000 redirections": "ls" + "".join(f" >f{i}" for i in range(10_000)),
+    "a request that names 40,000 addresses": ApiCall(
+        "POST", "http://a.io/", body="".join(f"http://a{i}.io/b " for i in range(40_000))
+    ),
+    "a request of 20,000 passwords": ApiCall(
+        "POST", "http://a.io/", body="".join(f'{{"password":"hunter{i}x"}},' for i in range(20_000))
+    ),
+    **{
+        f"{language} that is {unit!r} over and over": CodeExecution(language, unit * (size // len(unit)))
+        for language, units in {
+            "ruby": ('"a ', "f(&a ", "`ls` + a ", "/x/ a "),
+            "php": ("$a ", "@a ", '"{$a', "`ls`.a "),
+            "go": ("f(a ", "1+a ", '"', "x[a "),
+            "javascript": ("{a ", "a[a ", "x=x+a ", "a=>a "),
+            "typescript": ("{[k:a ", "{a ", "a<a "),
+        }.items()
+        for unit in units
+        for size in (13_900, 23_900)
+    },
+    "Python of 4,000 removals": CodeExecution(
+        "python", "import shutil\n" + "".join(f"shutil.rmtree('a{i}')\n" for i in range(4_000))
+    ),
+    "Python of 4,000 classes": CodeExecution(
+        "python", "".join(f"class A{i}:\n def f(self): self.f()\n" for i in range(2_000))
+    ),
+    "SQL of 6,000 conditions": CodeExecution(
+        "sql", "DELETE FROM t WHERE " + "".join(f"a{i}={i} OR " for i in range(6_000))
+    ),
     "prose that names 1,000 commands": StepStart("coder", "using rm -rf x " * 1_000),
     "Python that quotes itself 200 times": CodeExecution("python", 's="1"\n' + "s=repr(s)\n" * 200 + "exec(s)"),
 }

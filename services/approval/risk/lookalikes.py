@@ -24,6 +24,7 @@ _TWINS = {
 _ASCII = {ord(letter): twin for letters, twins in _TWINS.values() for letter, twin in zip(letters, twins, strict=True)}
 _FOREIGN = frozenset(map(chr, _ASCII))
 _WORD = patterns.compile(r"\pL+")
+_SIDE_BY_SIDE = patterns.compile(r"[A-Za-z][^\x00-\x7f]|[^\x00-\x7f][A-Za-z]")
 MAX_LABEL = 63  # characters of one part of a host name, by RFC 1035
 
 
@@ -34,7 +35,7 @@ def skeleton(text: str) -> str:
 
 def mixed_words(text: str) -> Iterator[patterns.Match]:
     """The words in which letters of two scripts stand side by side, the foreign ones all look-alikes."""
-    if text.isascii() or _FOREIGN.isdisjoint(text):
+    if text.isascii() or _FOREIGN.isdisjoint(text) or not _SIDE_BY_SIDE.search(text):
         return
     for match in _WORD.finditer(text):
         word = match.group()

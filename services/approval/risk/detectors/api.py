@@ -18,6 +18,8 @@ from services.approval.risk.model import Factor
 from services.approval.risk.normalise import unreadable
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, NOTE, SERIOUS
 
+MAX_MENTIONED = 4000  # addresses in one request that are looked at; each is read in every spelling, in about 50 µs
+
 _DATA = tables.load("api.yaml")
 _DESTRUCTIVE, _DISRUPTIVE = frozenset(_DATA["destructive"]), frozenset(_DATA["disruptive"])
 _MONEY, _RIGHTS = frozenset(_DATA["money"]), frozenset(_DATA["rights"])
@@ -221,6 +223,9 @@ def _mentioned(address: Address, body: str) -> Iterable[Factor]:
             pair = match.group(1).lower(), match.group(2)[:1]
             if pair in seen:
                 continue
+            if len(seen) >= MAX_MENTIONED:
+                yield unreadable("too-many", f"Names more than {MAX_MENTIONED} addresses.")
+                return
             seen.add(pair)
             inner = addresses.parse(match.group())
             if inner is None:

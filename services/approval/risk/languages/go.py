@@ -11,7 +11,7 @@ from tree_sitter import Tree
 
 from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.languages import values
-from services.approval.risk.languages.reader import Call, Reader, table
+from services.approval.risk.languages.reader import MAX_TRIED, Call, Reader, table
 from services.approval.risk.languages.tree import Node
 from services.approval.risk.languages.values import FETCHED, INPUT, UNKNOWN, Function, Value, constant, either, tainted
 from services.approval.risk.scoring import HIGH
@@ -82,8 +82,8 @@ class Go(Reader):
         """Statements without a function around them are read as if there were one."""
         self._source += b"\n"
         tree, whole = super().parsed()
-        if whole:
-            return tree, True
+        if whole or 2 * len(self._source) > MAX_TRIED:
+            return tree, whole
         plain, self._source = self._source, b"func _() {\n" + self._source + b"}\n"
         wrapped, whole = super().parsed()
         if whole:

@@ -16,8 +16,8 @@ from services.approval.risk.scoring import HIGH, MINOR, SERIOUS
 from services.approval.risk.syntax import Grammar
 
 _VISITOR = frozenset("_GET _POST _REQUEST _COOKIE _FILES HTTP_RAW_POST_DATA".split())
-_WHOLE = Grammar(tree_sitter_php.language_php(), stand_in="_")
-_ONLY = Grammar(tree_sitter_php.language_php_only(), stand_in="_")
+_WHOLE = Grammar(tree_sitter_php.language_php(), stand_in="_", bytes_a_report=60)
+_ONLY = Grammar(tree_sitter_php.language_php_only(), stand_in="_", bytes_a_report=60)
 
 
 class Php(Reader):

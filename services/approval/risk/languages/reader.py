@@ -37,8 +37,8 @@ from services.approval.risk.model import Factor
 from services.approval.risk.scoring import CRITICAL, MEDIUM, NOTE
 from services.approval.risk.syntax import Grammar, TooComplex
 
-MAX_SOURCE = 1 << 15  # bytes of one program: the worst text found is parsed in 20 µs a byte, ordinary code in 0.5
-MAX_TRIED = 48_000  # bytes that are parsed in all, when one grammar after the other is tried
+MAX_SOURCE = 24_000  # bytes of one program: the worst text found is parsed in 20 µs a byte, ordinary code in 0.5
+MAX_TRIED = 28_000  # bytes that are parsed in all, when the same text is tried in several ways
 MAX_ROUNDS = 4
 MAX_INSIDE = 3  # constant code that is executed, in constant code
 _MAX_NAME = 200  # characters; a longer chain of calls stands for nothing that a table knows
@@ -110,7 +110,7 @@ class Reader:
                 normalise.unreadable("too-complex", "The source is too large or too tangled to be read."),
                 *self._mentions(self._text_of_source),
             ]
-        for self._round in range(MAX_ROUNDS):
+        for self._round in range(MAX_ROUNDS if whole else 1):  # of a broken text no more is asked than what stands there
             self._changed = False
             self._evaluate()
             if not self._changed:

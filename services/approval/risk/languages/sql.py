@@ -16,8 +16,8 @@ from services.approval.risk.languages import sql_client, sql_tree, sql_words
 from services.approval.risk.languages.sql_lexer import SIGN, TEXT, WORD, Token, Unbalanced, rendered, statements, tokens
 from services.approval.risk.model import Factor
 
-MAX_SQL = 200_000  # characters of a script
-MAX_PARSED = 40_000  # tokens that the parser gets, each try in a dialect counted: about 0.5 s
+MAX_SQL = 80_000  # characters of a script
+MAX_PARSED = 24_000  # tokens that the parser gets, each try in a dialect counted: about 0.3 s
 _MAX_INSIDE = 4  # literals that are executed, in literals that are executed
 _MAX_PIECES = 2_000  # statements inside blocks that no parser reads as a whole
 

@@ -14,7 +14,7 @@ from services.approval.risk.shell.words import NONE, Value, Word
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
-MAX_VALUE = 65536  # characters that a variable may hold; more is hidden
+MAX_VALUE = 16384  # characters that a variable may hold; more is hidden. Adding to one copies it and looks at it again
 
 
 def assign(walker: Walker, node: Node) -> str:

@@ -148,7 +148,7 @@ class Files:
         key = self._named(self.real(path))
         if not key.startswith(("/", "~")):
             return key not in self._texts
-        return any(folder and (key == folder or key.startswith(f"{folder}/")) for folder in self._unpacked)
+        return _below(key, self._unpacked)
 
     def clone(self, folder: str) -> None:
         """Remembers a folder into which a repository of somebody's was put."""
@@ -165,7 +165,7 @@ class Files:
         if not self._cloned or HIDDEN in path:
             return False
         key = self._key(path)
-        return key not in self._texts and any(folder and (key == folder or key.startswith(f"{folder}/")) for folder in self._cloned)
+        return key not in self._texts and _below(key, self._cloned)
 
     def pipe(self, taints: frozenset[str], text: str | None) -> str:
         """The name under which what a process substitution prints is read."""
@@ -237,3 +237,12 @@ class Files:
     def _named(self, path: str) -> str:
         """The path from where the script starts, whatever folder it is in now."""
         return paths.normalised(path, self._folder())
+
+
+def _below(key: str, folders: set[str]) -> bool:
+    """Whether a path is one of these folders or is in one."""
+    while key:
+        if key in folders:
+            return True
+        key = key.rpartition("/")[0]
+    return False

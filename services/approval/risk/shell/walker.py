@@ -29,13 +29,14 @@ MAX_NESTED = 6  # scripts inside scripts (sh -c "sh -c ...")
 MAX_SCRIPT = 1 << 17  # characters of one script
 MAX_CHARACTERS = 1 << 18  # characters of all the scripts of one assessment
 MAX_COMMANDS = 4000  # commands of one assessment, nested scripts included; each takes about a tenth of a millisecond
-MAX_WORDS = 30_000  # words of one command; a wrapper's options, a rule and a file's name each look at all of them
-MAX_ALL_WORDS = 60_000  # words of all commands of one assessment, those of a command inside another again
+MAX_WORDS = 6000  # words of one command; a wrapper's options, a rule and a file's name each look at all of them, in up to 80 µs
+MAX_ALL_WORDS = 32_000  # words of all commands of one assessment, those of a command inside another again
+_FEW, _MANY_WORDS = 20, 4  # of a command with more words than this each counts as so many: most are files or addresses
 MAX_STEPS = 16_000  # constructs and redirections of one assessment, those of a loop's or a function's body each time it is walked
 MAX_OUTPUT = 65536  # characters of a command's output that are remembered
 
 # A letter that is not ASCII is part of a word and never part of a name, as in bash: a control character is just that.
-_GRAMMAR = syntax.Grammar(tree_sitter_bash.language(), stand_in="\x02")
+_GRAMMAR = syntax.Grammar(tree_sitter_bash.language(), stand_in="\x02", bytes_a_report=65)
 # One command of plain words: nothing in it means anything to the shell but the blanks.
 _PLAIN = patterns.compile(r"[A-Za-z0-9_./:,@%+^~ -][A-Za-z0-9_./:=,@%+^~ -]*")
 _KEYWORDS = frozenset(
@@ -103,7 +104,8 @@ class Walker:
 
     def move(self, folder: str) -> None:
         """What `cd` does; an empty or hidden folder is one that is not known."""
-        self.scope.put(FOLDER, Value(paths.normalised(folder, self.moved) if folder and HIDDEN not in folder else HIDDEN))
+        known = folder and HIDDEN not in folder and len(folder) + len(self.moved) <= paths.MAX_PATH
+        self.scope.put(FOLDER, Value(paths.normalised(folder, self.moved) if known else HIDDEN))
 
     @property
     def place(self) -> paths.Place:
@@ -158,7 +160,7 @@ class Walker:
             if state.commands == MAX_COMMANDS + 1:
                 self.unreadable("too-many", f"More than {MAX_COMMANDS} commands.")
             return Flow(present=True)
-        state.words += len(words)
+        state.words += len(words) if len(words) <= _FEW else len(words) * _MANY_WORDS
         if len(words) > MAX_WORDS or state.words > MAX_ALL_WORDS:
             self.unreadable("too-many", f"A command of {len(words)} words, or commands of many words inside each other.")
             return Flow(present=True)

@@ -243,3 +243,8 @@ def test_any_text_is_read_for_operations(text: str) -> None:
     list(operations.names({}, text, text))
     list(operations.mutations("mutation {" + text))
     assert operations.queries_only(text) in (True, False)
+
+
+def test_a_request_that_names_more_addresses_than_are_looked_at_is_unknown() -> None:
+    body = " ".join(f"http://a{i}.example/b" for i in range(4100))
+    assert assess(ApiCall("GET", "http://a.example/", body=body)).level >= Level.UNKNOWN

@@ -78,6 +78,8 @@ def test_nesting_and_length_cost_no_more_than_time_allows(language: str, pair: s
         ("php", "if ( { system('rm -rf /');"),
         ("go", "package main\nfunc ( { exec.Command(\"rm\", \"-rf\", \"/\")"),
         ("javascript", "x()\n" * MAX_SOURCE),
+        ("typescript", "{[k:a " * 3_900),
+        ("go", "f(a " * 5_900),
     ],
 )  # fmt: skip
 def test_what_is_not_wholly_read_is_unknown_at_least(language: str, text: str) -> None:

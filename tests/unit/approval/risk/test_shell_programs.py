@@ -326,6 +326,18 @@ def test_hostile_arguments_take_bounded_work(argv: list[str]) -> None:
         assess(Command(argv=tuple(argv)))
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "curl" + " http://h.io/" * 13_000,
+        "mv a b;" + ("mv" + " a" * 4000 + ";") * 3,
+        "for a in 1; do " + "x+=" + "a" * 9000 + "; x+=" + "a" * 9000 + "; eval $x; done",
+    ],
+)
+def test_more_than_is_looked_at_is_unknown(script: str) -> None:
+    assert assess(Command(script=script)).level >= Level.UNKNOWN
+
+
 @pytest.mark.parametrize("program", ["cpio -o", "ed", "ex -s", "sftp host", "crontab -", "zip a.zip -@"])
 def test_a_list_longer_than_is_analysed_is_never_called_safe(program: str) -> None:
     names = "\n".join("a" for _ in range(1200))

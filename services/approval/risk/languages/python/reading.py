@@ -7,7 +7,7 @@ import textwrap
 import warnings
 
 MAX_SOURCE = 1 << 17  # characters of one program
-MAX_NODES = 40_000  # nodes of its tree; each takes about 10 microseconds to read
+MAX_NODES = 20_000  # nodes of its tree; reading each takes 10 to 25 microseconds
 MAX_DEPTH = 90  # expressions and blocks inside each other
 MAX_BRACKETS = 400  # open brackets at once; the interpreter itself stops at 200
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import grpc
@@ -17,6 +15,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from services.runtime import context
+from services.runtime.addresses import announce, is_local
 from services.runtime.auth import Authenticator
 from services.runtime.background import Background, keep_running
 from services.runtime.errors import ConfigurationError
@@ -30,7 +29,6 @@ log = structlog.get_logger(__name__)
 
 _REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 _CANCEL_AGAIN_SECONDS = 0.2
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 
 
 @dataclass(frozen=True)
@@ -123,13 +121,13 @@ class Server:
         self._spawn(self.health.follow(self._ready, settings.health_interval_seconds), "health")
         for task in self._background:
             self._spawn(keep_running(task), getattr(task, "__qualname__", "background"))
-        if settings.is_production and self._credentials is None and not _is_local(settings.listen):
+        if settings.is_production and self._credentials is None and not is_local(settings.listen):
             log.warning(
                 "plain_text", risk="tokens travel unencrypted; set HARNESS_TLS_CERT_FILE or terminate TLS before"
             )
         log.info("listening", address=self.address, tls=self._credentials is not None, metrics_port=self.metrics_port)
         if settings.ready_file:
-            _write_atomically(settings.ready_file, _dialable(self.address))
+            announce(settings.ready_file, self.address)
         return self.address
 
     def _bind(self, server: grpc.aio.Server, listen: str) -> str:
@@ -257,18 +255,3 @@ def server_options(settings: ServiceSettings) -> list[tuple[str, Any]]:
         # A second process on the same port is a mistake, and must not quietly take half of the calls.
         ("grpc.so_reuseport", 0),
     ]
-
-
-def _dialable(address: str) -> str:
-    host, colon, port = address.rpartition(":")
-    return address if address.startswith("unix:") else f"{_WILDCARDS.get(host, host)}{colon}{port}"
-
-
-def _is_local(listen: str) -> bool:
-    return listen.startswith(("unix:", "127.", "localhost:", "[::1]:"))
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="ascii")
-    temporary.replace(path)

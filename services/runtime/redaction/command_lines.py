@@ -80,7 +80,7 @@ def _is_no_word(value: str) -> bool:
 
 _ON = r"[^\n;|&]{0,300}?"  # further on in the same command
 _GAP = r"[\s\x00]"  # between arguments, also of a list of them
-_VALUE = r"[\"']?([^\s\x00\"'`;|&<>(){}$-][^\s\x00\"'`;|&<>(){}]{2,200})"
+_VALUE = r"(?:[\"']\s{0,3}\+\s{0,3}[\"']|[\"'])?([^\s\x00\"'`;|&<>(){}$-][^\s\x00\"'`;|&<>(){}]{2,200})"
 _READS_A_PASSWORD = (
     rf"(?:sudo{_GAP}+(?:-\S+\s+)*)?(?:chpasswd|passwd|cryptsetup|smbpasswd|kinit|gpg\b{_ON}--passphrase-fd|sudo\b{_ON}\s-[a-zA-Z]*S"
     rf"|gh\s+auth\s+login|[a-z][\w-]*\b{_ON}--(?:password|passphrase|token)-?(?:stdin|fd))\b"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.runtime import patterns
-from services.runtime.redaction import command_lines
+from services.runtime.redaction import clients, command_lines
 from services.runtime.redaction.rule import PatternRule, Rule
 from services.runtime.redaction.values import is_reference, looks_random
 
@@ -218,6 +218,7 @@ LAST: tuple[Rule, ...] = (
         accepts=looks_random,
     ),
     *command_lines.RULES,
+    *clients.RULES,
     PatternRule(
         "netrc",
         "Contains a password for a machine.",

@@ -29,6 +29,7 @@ SECRETS = {
     "aws": "AKIA" + made_up(16, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
     "github": "ghp_" + made_up(36),
     "github-fine": "github_pat_" + made_up(82),
+    "telegram": "612345678:AA" + made_up(33),
     "gitlab": "glpat-" + made_up(20),
     "slack": f"xoxb-{made_up(12, '123456789')}-{made_up(12, '123456789')}-{made_up(24)}",
     "slack-hook": "https://hooks.slack.com/services/T" + made_up(8) + "/B" + made_up(8) + "/" + made_up(24),
@@ -67,6 +68,65 @@ def test_a_secret_is_masked_wherever_it_stands(name: str, around: str) -> None:
     assert redact(around.format(secret)) == around.format(MASK)
 
 
+# Where clients and sentences have a password: `hunter2` stands for it.
+GIVEN = [
+    *("sudo -S ls <<< hunter2", "sudo -S ls <<<'hunter2'", "kinit me <<< hunter2", "mongosh -u root -p hunter2 db"),
+    *("mongodump --db a --password hunter2", "aws configure set aws_secret_access_key hunter2 --profile a"),
+    *(
+        "aws configure set profile.dev.aws_session_token hunter2",
+        "use password hunter2 to log in",
+        "the password is `hunter2`",
+    ),
+    *(
+        "log in with the password hunter2",
+        "password: hunter2",
+        "cmd = 'sshpass -p ' + 'hunter2' + ' ssh h'",
+        "pw = 'hunter2'",
+    ),
+    *(
+        "os.system('mysql -p' + 'hunter2')",
+        "curl --proxy-user me:hunter2 http://h",
+        "wget --http-password hunter2 http://h",
+    ),
+    *(
+        "psql 'host=h password=hunter2'",
+        "docker login -u me -phunter2 r",
+        "cypher-shell -u n -p hunter2",
+        "mysqladmin -u root password hunter2",
+    ),
+    *("rabbitmqctl add_user me hunter2", "impacket-psexec corp/me:hunter2@10.0.0.1", "nxc smb h -u me -p hunter2"),
+    *(
+        "gpg --batch --passphrase hunter2 -d f",
+        "ansible all -e 'ansible_become_pass=hunter2'",
+        "lftp -u me,hunter2 h",
+        "http -a me:hunter2 GET h",
+    ),
+    *(
+        "sqlplus scott/hunter2@db",
+        "cqlsh h -u me -p hunter2",
+        "ssh-keygen -N hunter2 -f k",
+        "mount -t cifs -o username=a,password=hunter2 //h/s /m",
+    ),
+    *(
+        "nmcli dev wifi connect X password hunter2",
+        "bcp t out f -U me -P hunter2",
+        "snmpwalk -v3 -A hunter2 h",
+        "etcdctl --user root:hunter2 get a",
+    ),
+    *(
+        "vault write auth/userpass/users/me password=hunter2",
+        "mosquitto_pub -u me -P hunter2 -t t",
+        "htpasswd -bc f me hunter2",
+    ),
+    *(
+        "ldapsearch -D x -w hunter2 -b y",
+        "smbclient -U me%hunter2 //h/s",
+        "openssl enc -pass pass:hunter2 -in f",
+        "sshpass -phunter2 ssh h",
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -79,6 +139,11 @@ def test_a_secret_is_masked_wherever_it_stands(name: str, around: str) -> None:
         ("PGPASSWORD=hunter psql app", f"PGPASSWORD={MASK} psql app"),
         ("docker run -e MYSQL_ROOT_PASSWORD=hunter mysql", f"docker run -e MYSQL_ROOT_PASSWORD={MASK} mysql"),
         ("machine h login me password hunter", f"machine h login me password {MASK}"),
+        *(
+            (text.replace("hunter2", password), text.replace("hunter2", MASK))
+            for password in ("hunter2", "q8Zr4vB1xW")
+            for text in GIVEN
+        ),
     ],
 )
 def test_a_plain_word_in_the_place_of_a_password_is_masked(text: str, shown: str) -> None:
@@ -167,6 +232,39 @@ def test_a_value_with_a_telling_name_is_masked(text: str) -> None:
         "docker run -p 8080:80 web; docker login --password-stdin",
         "export DB_PASSWORD=$(cat /run/secrets/db); PGPASSWORD=$PW psql; DB_PASSWORD=/run/secrets/pw",
         "npm ci && npm run build -- --mode=production",
+        *(
+            "sudo -S ls <<< $PW",
+            "sudo ls <<< hello",
+            "mongosh --port 27017",
+            "aws configure get aws_secret_access_key",
+            "ps -p 1234",
+        ),
+        *(
+            "use password authentication for it",
+            "the password is required",
+            "with password protection",
+            "the --password flag is new",
+        ),
+        *(
+            "password = auth[2]",
+            "curl -u $USER:$PASS h",
+            "docker run -u 1000:1000 a",
+            "etcdctl --user root get a",
+            "lftp -u me h",
+        ),
+        *(
+            "aws configure set aws_secret_access_key $KEY",
+            "SECRET_KEY = os.environ['SECRET_KEY']",
+            "tests pass: 12",
+            "ssh-keygen -N '' -f k",
+        ),
+        *(
+            "sqlplus / as sysdba",
+            "http GET h",
+            "docker exec --user root:root c sh",
+            "build 612345678:AAfoo",
+            "hydra -p",
+        ),
     ],
 )
 def test_what_only_looks_like_a_secret_is_left_alone(text: str) -> None:
@@ -326,3 +424,9 @@ def test_the_fallback_of_the_keyword_search_finds_the_same(monkeypatch: pytest.M
     expected = rules.for_text(text)
     monkeypatch.setattr(rules, "_set", type("Failing", (), {"matches": lambda self, text: []})())
     assert rules.for_text(text) == expected
+
+
+def test_a_token_of_a_bot_is_masked() -> None:
+    token = f"MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.{made_up(27)}"
+    assert redact(f"DISCORD_BOT={token}") == f"DISCORD_BOT={MASK}"
+    assert redact(f"bot.run('{token}')") == f"bot.run('{MASK}')"

@@ -1,0 +1,131 @@
+"""Passwords that clients of databases, networks and accounts are given as arguments, and those that a sentence tells."""
+
+from __future__ import annotations
+
+from services.runtime.redaction.rule import PatternRule, Rule
+from services.runtime.redaction.values import is_reference, looks_random
+
+_ON = r"[^\n;|&]{0,300}?"  # further on in the same command
+_GAP = r"[\s\x00]"
+_QUOTE = r"(?:[\"']\s{0,3}\+\s{0,3}[\"']|[\"'])?"  # also where code puts the command together
+_VALUE = _QUOTE + r"([^\s\x00\"'`;|&<>(){}$-][^\s\x00\"'`;|&<>(){}]{2,200})"
+_NAMED = r"([^\s\x00\"'`;|&<>(){}\[\]$-][^\s\x00\"'`;|&<>(){}\[\],]{3,200})"
+_END = r"(?:[\s\x00\"'`,;&]|$)"
+
+
+def _is_password(value: str) -> bool:
+    return not is_reference(value)
+
+
+def _is_no_word(value: str) -> bool:
+    # Of options that any program may have, prose speaks too: "the --password flag", "password=required".
+    return not value.isalpha() and any(c.isalpha() for c in value) and not is_reference(value)
+
+
+def _is_mixed(value: str) -> bool:
+    return any(c.isdigit() for c in value) and any(c.isalpha() for c in value) and not is_reference(value)
+
+
+# Programs by the option behind which their password stands.
+_BY_OPTION = "|".join(
+    rf"\b(?:{programs})(?:\.exe|\.py|\.rb)?{_GAP}{_ON}(?:{options}){_GAP}{{1,3}}"
+    for programs, options in (
+        ("mongo(?:sh|dump|restore|export|import|stat|top|files)?|cypher-shell|cqlsh|crackmapexec|cme|nxc|netexec|evil-winrm|hydra|ncftp[a-z]*", "-p"),
+        ("snmp[a-z]+", "-[AX]"),
+        ("mosquitto_(?:pub|sub|rr)|ipmitool|bcp|osql", "-P"),
+        ("ssh-keygen", "-[NP]"),
+        ("swaks", "-ap|-AP"),
+        ("mysql(?:dump|admin)?|mariadb|svn|mongo[a-z]*|clickhouse-client|ncftp[a-z]*", "--password"),
+        ("mysqladmin", "password"),
+        ("rabbitmqctl", r"(?:add_user|change_password)[\s\x00]+[^\s\x00]{1,60}"),
+        ("nmcli", "password|wifi-sec.psk"),
+        ("pdftk", "(?:user|owner|input)_pw"),
+        ("aws", r"configure[\s\x00]+set[\s\x00]+(?:[a-z0-9_.-]{0,40}\.)?(?:aws_secret_access_key|aws_session_token)"),
+    )
+)
+
+RULES: tuple[Rule, ...] = (
+    PatternRule(
+        "client-password",
+        "Contains a password on a command line.",
+        (
+            *("mongo", "cypher-shell", "cqlsh", "crackmapexec", "cme", "nxc", "netexec", "evil-winrm", "hydra", "ncftp", "snmp", "mosquitto"),
+            *("ipmitool", "bcp", "osql", "ssh-keygen", "swaks", "mysql", "mariadb", "svn", "clickhouse", "rabbitmqctl", "nmcli", "pdftk"),
+            *("aws_secret_access_key", "aws_session_token"),
+        ),
+        rf"(?:{_BY_OPTION}){_VALUE}",
+        accepts=_is_password,
+        plain=True,
+    ),
+    PatternRule(
+        "client-account",
+        "Contains a password on a command line.",
+        ("curl", "http", "etcdctl", "lftp", "sqlplus", "impacket", "psexec", "wmiexec", "smbexec", "secretsdump", "docker"),
+        rf"(?:\bcurl\b{_GAP}{_ON}(?:--proxy-user|-U)(?:=|{_GAP}{{1,3}}){_QUOTE}[^\s:\"']{{1,60}}:"
+        rf"|\b(?:https?|xh){_GAP}{_ON}(?:-a|--auth)(?:=|{_GAP}{{1,3}}){_QUOTE}[^\s:\"']{{1,60}}:"
+        rf"|\betcdctl\b{_ON}{_GAP}--user(?:=|{_GAP}{{1,3}}){_QUOTE}[^\s:\"']{{1,60}}:"
+        rf"|\blftp\b{_ON}{_GAP}(?:-u|--user){_GAP}{{0,3}}{_QUOTE}[^\s,\"']{{1,60}},"
+        rf"|\bsqlplus(?:{_GAP}+-[a-zA-Z]+)*{_GAP}+{_QUOTE}[\w.]{{1,60}}/"
+        rf"|\b(?:impacket-[a-z]+|(?:ps|wmi|smb|at|dcom)exec(?:\.py)?|secretsdump(?:\.py)?){_GAP}{_ON}[\w.-]{{1,60}}(?:/[\w.-]{{1,60}})?:"
+        rf"|\b(?:docker|podman){_GAP}+login\b{_ON}{_GAP}-p)([^\s\x00\"'`;|&<>(){{}}$@-][^\s\x00\"'`;|&<>(){{}}@]{{2,200}})",
+        accepts=_is_password,
+        plain=True,
+    ),
+    PatternRule(
+        "here-password",
+        "Contains a password that is given to a program.",
+        ("<<<",),
+        rf"(?:\bsudo\b{_ON}\s(?:-[a-zA-Z]*S|--stdin)\b|\b(?:kinit|su|vncpasswd|cryptsetup|ssh-add|smbpasswd)\b|--(?:password|passphrase)-?(?:stdin|fd)\b){_ON}"
+        rf"<<<\s{{0,3}}{_VALUE}",
+        accepts=_is_password,
+        plain=True,
+    ),
+    PatternRule(
+        "password-option",
+        "Contains a password on a command line.",
+        ("password", "passwd", "passphrase"),
+        rf"{_GAP}--?[a-z_-]{{0,30}}(?:password|passwd|passphrase){_GAP}{{1,3}}{_VALUE}",
+        accepts=_is_no_word,
+        plain=True,
+    ),
+    PatternRule(
+        "password-named",
+        "Contains a literal password.",
+        ("password", "passwd", "passphrase", "pwd", "_pass", "pw"),
+        r"(?i)(?:^|[^a-z0-9_])[a-z0-9_.-]{0,30}(?:password|passwd|passphrase|pwd|_pass|\bpw|_pw)"
+        rf"(?:=|\s{{1,3}}=\s{{1,3}}|[\"']?:\s{{0,3}})(?:[\"']([^\s\"'$]{{4,200}})[\"']|{_NAMED}{_END})",
+        accepts=_is_mixed,
+        plain=True,
+    ),
+    PatternRule(
+        "password-in-sentence",
+        "Tells a password.",
+        ("password", "passphrase", "passcode"),
+        r"(?i)\b(?:use|using|with|enter|type|provide|give|try|set)\s+(?:the\s+|this\s+|its\s+|my\s+)?(?:\w{1,20}\s+)?(?:password|passphrase|passcode)"
+        r"\s{1,3}(?:to\s{1,3}|=\s{0,3})?(?:[\"'`]([^\s\"'`$]{4,200})[\"'`]|([^\s\"'`$,;()<>]{4,200}[^\s\"'`$,;.:!?()<>]))",
+        accepts=_is_mixed,
+        plain=True,
+    ),
+    PatternRule(
+        "password-in-quotes",
+        "Tells a password.",
+        ("password", "passphrase", "passcode"),
+        r"(?i)\b(?:password|passphrase|passcode)\s{1,3}(?:is|to|will\s+be|was)\s{1,3}(?:now\s+)?[\"'`]([^\s\"'`$]{4,200})[\"'`]",
+        accepts=_is_password,
+        plain=True,
+    ),
+    PatternRule(
+        "telegram-token",
+        "Contains the token of a Telegram bot.",
+        (":aa",),
+        r"(?:\bbot|(?:^|[^0-9A-Za-z]))(\d{8,10}:AA[0-9A-Za-z_-]{33})(?:[^0-9A-Za-z_-]|$)",
+        accepts=looks_random,
+    ),
+    PatternRule(
+        "discord-token",
+        "Contains the token of a Discord bot.",
+        ("discord", "bot", "token"),
+        r"(?:^|[^0-9A-Za-z_-])([MNO][0-9A-Za-z_-]{23,27}\.[0-9A-Za-z_-]{6}\.[0-9A-Za-z_-]{27,40})(?:[^0-9A-Za-z_-]|$)",
+        accepts=looks_random,
+    ),
+)

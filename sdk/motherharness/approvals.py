@@ -1,19 +1,29 @@
 """The calls of the async client that are about approvals: finding, deciding, editing, talking, delegating."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 
+import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from harness.approval.v1 import approval_pb2, audit_pb2, delegation_pb2, remembered_pb2
+from harness.approval.v1 import approval_pb2, audit_pb2, delegation_pb2, remembered_pb2, risk_pb2
+from harness.common.v1 import action_pb2
 from harness.common.v1.action_pb2 import Action
-from motherharness.transport import Transport, new_request_id
+from motherharness.errors import HarnessError
+from motherharness.transport import Transport, backoff, is_transient, new_request_id
 
 PAGE_SIZE = 200
+MAX_DECISIONS = 200
+"""How many one call of decide_approvals may take, as the contract says."""
+# No sequence is as high: the refusal of it says how high the newest is.
+_BEYOND = 2**62
 
 ApprovalState = approval_pb2.ApprovalState
 RejectCode = audit_pb2.RejectCode
 RememberScope = remembered_pb2.RememberScope
+RiskLevel = risk_pb2.RiskLevel
+ApprovalType = action_pb2.ApprovalType
 
 
 class ApprovalCalls:
@@ -31,6 +41,8 @@ class ApprovalCalls:
         self,
         *,
         state: ApprovalState.ValueType = approval_pb2.APPROVAL_STATE_UNSPECIFIED,
+        level: RiskLevel.ValueType = risk_pb2.RISK_LEVEL_UNSPECIFIED,
+        approval_type: ApprovalType.ValueType = action_pb2.APPROVAL_TYPE_UNSPECIFIED,
         run_id: str = "",
         project_id: str = "",
         requester: str = "",
@@ -41,7 +53,7 @@ class ApprovalCalls:
         """Yield approvals, newest first: all for approvers and admins, a user's own otherwise.
 
         Args:
-            state: only of this state.
+            state, level, approval_type: only of this state, level, type.
             run_id, project_id, requester, group: only of these; a group is of similar requests.
             mine_to_decide: only what is pending and the caller can vote on now.
             needs_review: only where the glass was broken and nobody has reviewed it.
@@ -49,6 +61,8 @@ class ApprovalCalls:
         request = approval_pb2.ListApprovalsRequest(
             page_size=PAGE_SIZE,
             state=state,
+            level=level,
+            approval_type=approval_type,
             run_id=run_id,
             project_id=project_id,
             requester=requester,
@@ -85,9 +99,9 @@ class ApprovalCalls:
             reason=reason,
             digest=digest,
             remember=remember,
-            remember_until=None if remember_seconds is None else _from_now(remember_seconds),
+            remember_until=None if remember_seconds is None else until(remember_seconds),
         )
-        return await self._decide(request)
+        return await self.decide(request)
 
     async def reject(
         self,
@@ -109,16 +123,17 @@ class ApprovalCalls:
             digest=digest,
             reject_code=code,
         )
-        return await self._decide(request)
+        return await self.decide(request)
 
-    async def _decide(self, request: approval_pb2.DecideApprovalRequest) -> approval_pb2.Approval:
+    async def decide(self, request: approval_pb2.DecideApprovalRequest) -> approval_pb2.Approval:
+        """Vote as a request says that was made elsewhere; approve and reject make one."""
         call = self._transport.call(self._transport.approvals.DecideApproval, request, idempotent=True)
         return (await call).approval
 
     async def decide_approvals(
         self, decisions: Sequence[approval_pb2.DecideApprovalRequest]
     ) -> list[approval_pb2.DecidedApproval]:
-        """Vote on up to 200, each by itself; results are in their order."""
+        """Vote on up to MAX_DECISIONS, each by itself; results are in their order."""
         request = approval_pb2.DecideApprovalsRequest(decisions=decisions)
         call = self._transport.call(self._transport.approvals.DecideApprovals, request, idempotent=True)
         return list((await call).results)
@@ -184,6 +199,49 @@ class ApprovalCalls:
         async for event in self._transport.stream(self._transport.approvals.WatchApprovals, request):
             yield event
 
+    async def latest_sequence(self) -> int:
+        """Return the sequence of the newest event of watch_approvals; 0 if there was none yet."""
+        request = approval_pb2.WatchApprovalsRequest(after_sequence=_BEYOND)
+        try:
+            async for _ in self._transport.stream(
+                self._transport.approvals.WatchApprovals, request, timeout=self._transport.timeout
+            ):
+                pass
+        except HarnessError as error:
+            if error.code is not grpc.StatusCode.OUT_OF_RANGE:
+                raise
+            return int(error.metadata["latest_sequence"])
+        raise HarnessError("the stream of events ended without a word", code=grpc.StatusCode.INTERNAL)
+
+    async def follow_approvals(
+        self, after_sequence: int, *, patience: float = 300.0
+    ) -> AsyncIterator[approval_pb2.WatchApprovalsResponse]:
+        """Yield as watch_approvals does, each event once, and go on after the last one when the connection breaks.
+
+        Args:
+            after_sequence: the last sequence the caller has; begin with latest_sequence for what is new.
+            patience: seconds without a server before giving up.
+
+        Raises:
+            HarnessError: OUT_OF_RANGE if what comes next is not kept (read the approvals, and begin again); or no
+                server answered for that long.
+        """
+        loop = asyncio.get_running_loop()
+        last_contact, failures = loop.time(), 0
+        while True:
+            try:
+                async for event in self.watch_approvals(after_sequence):
+                    last_contact, failures = loop.time(), 0
+                    after_sequence = event.sequence
+                    yield event
+                failures += 1
+            except HarnessError as error:
+                lost = error.code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+                if not (is_transient(error) or lost) or loop.time() - last_contact > patience:
+                    raise
+                failures += 1
+            await asyncio.sleep(backoff(failures))
+
     async def create_delegation(
         self, delegate: str, *, seconds: float, reason: str, request_id: str = ""
     ) -> delegation_pb2.Delegation:
@@ -191,7 +249,7 @@ class ApprovalCalls:
         request = delegation_pb2.CreateDelegationRequest(
             request_id=request_id or new_request_id(),
             delegate=delegate,
-            expire_time=_from_now(seconds),
+            expire_time=until(seconds),
             reason=reason,
         )
         call = self._transport.call(self._transport.delegations.CreateDelegation, request, idempotent=True)
@@ -231,7 +289,8 @@ class ApprovalCalls:
         await self._transport.call(self._transport.remembered.ForgetDecision, request, idempotent=False)
 
 
-def _from_now(seconds: float) -> Timestamp:
+def until(seconds: float) -> Timestamp:
+    """Return the time that many seconds from now."""
     stamp = Timestamp()
     stamp.FromMilliseconds(round((time.time() + seconds) * 1000))
     return stamp

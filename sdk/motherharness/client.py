@@ -23,6 +23,7 @@ from motherharness.transport import (
     is_transient,
     new_request_id,
 )
+from motherharness.webhook_calls import WebhookCalls
 
 Environment = action_pb2.Environment
 PAGE_SIZE = 200
@@ -38,7 +39,7 @@ def plan_from(plan: "plan_pb2.Plan | Mapping[str, Any]") -> plan_pb2.Plan:
     return plan if isinstance(plan, plan_pb2.Plan) else ParseDict(dict(plan), plan_pb2.Plan())
 
 
-class Client(ApprovalCalls):
+class Client(ApprovalCalls, WebhookCalls):
     """Calls the services on behalf of one caller. `async with Client() as client:` closes it.
 
     Every call has a deadline. Calls that are safe to repeat are repeated on UNAVAILABLE and ABORTED until it

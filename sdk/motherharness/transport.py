@@ -20,6 +20,7 @@ from harness.approval.v1 import (
     policy_pb2_grpc,
     remembered_pb2_grpc,
     risk_pb2_grpc,
+    webhook_pb2_grpc,
 )
 from harness.backup.v1 import backup_pb2_grpc
 from harness.orchestrator.v1 import agent_pb2_grpc, project_pb2_grpc, run_pb2_grpc, task_pb2_grpc
@@ -134,6 +135,7 @@ class Transport:
         self.delegations = delegation_pb2_grpc.DelegationServiceStub(approval)
         self.remembered = remembered_pb2_grpc.RememberedDecisionServiceStub(approval)
         self.policies = policy_pb2_grpc.PolicyServiceStub(approval)
+        self.webhooks = webhook_pb2_grpc.WebhookServiceStub(approval)
         self.risk = risk_pb2_grpc.RiskServiceStub(approval)
         self.backups = backup_pb2_grpc.BackupServiceStub(backup)
         self.grant_keys = KeySet(self._grant_keys)

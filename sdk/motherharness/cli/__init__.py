@@ -10,10 +10,12 @@ from motherharness.cli.approvals import approvals
 from motherharness.cli.assess import assess
 from motherharness.cli.audit import audit
 from motherharness.cli.backups import backups
+from motherharness.cli.delegations import delegations, remembered
 from motherharness.cli.doctor import doctor
 from motherharness.cli.keys import keys
 from motherharness.cli.local import demo, dev, token
 from motherharness.cli.policy import policy
+from motherharness.cli.webhooks import webhooks
 from motherharness.cli.work import projects, runs, tasks
 
 EXIT_CODE_HELP = (
@@ -36,6 +38,9 @@ app.add_typer(projects, name="project")
 app.add_typer(tasks, name="task")
 app.add_typer(runs, name="run")
 app.add_typer(approvals, name="approvals")
+app.add_typer(delegations, name="delegations")
+app.add_typer(remembered, name="remembered")
+app.add_typer(webhooks, name="webhooks")
 app.add_typer(policy, name="policy")
 app.command()(assess)
 app.add_typer(audit, name="audit")

@@ -1,38 +1,68 @@
-"""`harness approvals`: what waits for a decision, and deciding it."""
+"""`harness approvals`: what waits for a decision, looking at it, and talking about it."""
 
-import sys
+import time
 from typing import Annotated
 
 import typer
 
 from harness.approval.v1 import approval_pb2, risk_pb2
 from harness.common.v1 import action_pb2
-from motherharness.cli.output import as_dict, emit, say, short, show, table, when
-from motherharness.cli.preview import print_preview
+from motherharness.cli import deciding, editing, emergency
+from motherharness.cli.detail import detail_lines, level_of, summary
+from motherharness.cli.options import number_of
+from motherharness.cli.output import as_dict, emit, say, short, show, stdout, table, when
 from motherharness.cli.session import Json, call
 from motherharness.client import Client
 
-approvals = typer.Typer(no_args_is_help=True, help="Requests for approval: list, show, approve, reject.")
+approvals = typer.Typer(
+    no_args_is_help=True,
+    help="Requests for approval: what waits, and a command for each thing that can be done about it.",
+)
 
 State = Annotated[str, typer.Option(help="pending, approved, rejected, expired, consumed, denied, withdrawn or all")]
-Reason = Annotated[str, typer.Option(help="Why; kept with the decision.")]
-Digest = Annotated[str, typer.Option(help="Decide only if the actions still have this digest.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask again in a terminal.")]
-
-LEVEL_STYLES = {"low": "green", "medium": "yellow", "high": "red", "critical": "bold red", "unknown": "bold red"}
+Level = Annotated[str, typer.Option(help="low, medium, high, critical or unknown")]
+Type = Annotated[
+    str, typer.Option("--type", help="file_write, code_execution, git_push, workflow_creation or api_call")
+]
+Mine = Annotated[bool, typer.Option("--mine", help="Only what is pending and you can vote on now.")]
+NeedsReview = Annotated[
+    bool, typer.Option("--needs-review", help="Only where the glass was broken and nobody reviewed.")
+]
 
 
 @approvals.command("list")
-def list_approvals(state: State = "pending", run: str = "", json_output: Json = False) -> None:
+def list_approvals(
+    state: State = "pending",
+    run: str = "",
+    level: Level = "",
+    approval_type: Type = "",
+    project: str = "",
+    requester: str = "",
+    group: Annotated[str, typer.Option(help="Only of this group of similar requests.")] = "",
+    mine: Mine = False,
+    needs_review: NeedsReview = False,
+    json_output: Json = False,
+) -> None:
     """List requests, newest first; pending ones unless asked otherwise."""
-    try:
-        name = "UNSPECIFIED" if state == "all" else state.upper()
-        wanted = approval_pb2.ApprovalState.Value(f"APPROVAL_STATE_{name}")
-    except ValueError:
-        raise typer.BadParameter(f"{state!r} is not a state", param_hint="--state") from None
+    # What needs a review is pending no more.
+    wanted = "" if state == "all" or (needs_review and state == "pending") else state
+    state_number = number_of(approval_pb2.ApprovalState, wanted, "--state")
+    level_number = number_of(risk_pb2.RiskLevel, level, "--level")
+    type_number = number_of(action_pb2.ApprovalType, approval_type, "--type")
 
     async def collect(client: Client) -> list[approval_pb2.Approval]:
-        return [approval async for approval in client.list_approvals(state=wanted, run_id=run)]
+        found = client.list_approvals(
+            state=approval_pb2.ApprovalState.ValueType(state_number),
+            level=risk_pb2.RiskLevel.ValueType(level_number),
+            approval_type=action_pb2.ApprovalType.ValueType(type_number),
+            run_id=run,
+            project_id=project,
+            requester=requester,
+            group=group,
+            mine_to_decide=mine,
+            needs_review=needs_review,
+        )
+        return [approval async for approval in found]
 
     found = call(collect, as_json=json_output)
     if json_output:
@@ -53,88 +83,56 @@ def list_approvals(state: State = "pending", run: str = "", json_output: Json = 
 
 
 @approvals.command("show")
-def show_approval(approval_id: str, json_output: Json = False) -> None:
-    """Show a request: what would happen, how risky it is and why."""
-    approval = fetch(approval_id, json_output)
+def show_approval(
+    approval_id: str,
+    revision: Annotated[int, typer.Option(min=0, help="An earlier edition of its actions; 0 is the latest.")] = 0,
+    json_output: Json = False,
+) -> None:
+    """Show a request: what would happen, how risky it is and why, who has agreed, and what was said about it."""
+
+    async def get(client: Client) -> tuple[approval_pb2.Approval, list[approval_pb2.Comment]]:
+        approval = await client.get_approval(approval_id, revision=revision)
+        wanted = approval.comments and not json_output
+        return approval, [comment async for comment in client.list_comments(approval_id)] if wanted else []
+
+    approval, thread = call(get, as_json=json_output)
     if json_output:
         show(approval, as_json=True)
-    else:
-        describe(approval)
+        return
+    for text in detail_lines(approval, thread, now=time.time()):
+        stdout.print(text, soft_wrap=True)
 
 
-@approvals.command("approve")
-def approve(
-    approval_id: str, reason: Reason = "", digest: Digest = "", yes: Yes = False, json_output: Json = False
+@approvals.command("comment")
+def comment(
+    approval_id: str, text: Annotated[str, typer.Argument(help="What to say.")], json_output: Json = False
 ) -> None:
-    """Approve exactly what the request holds. In a terminal it is shown and asked for first."""
-    decide(approval_id, reason, digest, approved=True, yes=yes, json_output=json_output)
+    """Say something about a request, for all who look at it."""
 
+    async def add(client: Client) -> approval_pb2.Comment:
+        return await client.add_comment(approval_id, text)
 
-@approvals.command("reject")
-def reject(
-    approval_id: str, reason: Reason = "", digest: Digest = "", yes: Yes = False, json_output: Json = False
-) -> None:
-    """Reject a request: its run ends, and what depends on the step is skipped."""
-    decide(approval_id, reason, digest, approved=False, yes=yes, json_output=json_output)
-
-
-def decide(approval_id: str, reason: str, digest: str, *, approved: bool, yes: bool, json_output: bool) -> None:
-    """Decide, naming the digest of what was seen: never of something that took its place meanwhile."""
-    seen = fetch(approval_id, json_output)
-    if not (yes or json_output) and sys.stdin.isatty():
-        describe(seen)
-        typer.confirm("Approve?" if approved else "Reject?", abort=True)
-
-    async def send(client: Client) -> approval_pb2.Approval:
-        act = client.approve if approved else client.reject
-        return await act(approval_id, reason=reason, digest=digest or seen.digest)
-
-    decided = call(send, as_json=json_output)
+    added = call(add, as_json=json_output)
     if json_output:
-        show(decided, as_json=True)
+        show(added, as_json=True)
     else:
-        say(decided.id, short(approval_pb2.ApprovalState.Name(decided.state)), "by", decided.decision.decided_by)
+        say("said by", added.author)
 
 
-def fetch(approval_id: str, json_output: bool) -> approval_pb2.Approval:
-    """Return one approval."""
+@approvals.command("comments")
+def comments(approval_id: str, json_output: Json = False) -> None:
+    """List what was said about a request, oldest first."""
 
-    async def get(client: Client) -> approval_pb2.Approval:
-        return await client.get_approval(approval_id)
+    async def collect(client: Client) -> list[approval_pb2.Comment]:
+        return [each async for each in client.list_comments(approval_id)]
 
-    return call(get, as_json=json_output)
-
-
-def describe(approval: approval_pb2.Approval) -> None:
-    """Print a request for people."""
-    say("approval ", approval.id, f"({short(approval_pb2.ApprovalState.Name(approval.state))})")
-    say("requester", approval.requester)
-    context = approval.context
-    where = short(action_pb2.Environment.Name(context.environment))
-    say("for      ", f"step {context.step_id} of {context.run_id}, agent {context.agent}, {where}")
-    if approval.reason:
-        say("reason   ", approval.reason)
-    level = level_of(approval.assessment)
-    say("risk     ", f"{level} (score {approval.assessment.score})", style=LEVEL_STYLES.get(level, ""))
-    for factor in approval.assessment.factors:
-        say(f"  - {factor.explanation}", f"[{factor.id}]", f"in: {factor.excerpt}" if factor.excerpt else "")
-    say("policy   ", approval.policy_reason)
-    print_preview(approval.preview)
-    say("digest   ", approval.digest)
-    say("decide by", when(approval.decide_by))
-    if approval.HasField("decision"):
-        decision = approval.decision
-        say("decided  ", when(decision.decide_time), "by", decision.decided_by, decision.reason)
+    found = call(collect, as_json=json_output)
+    if json_output:
+        emit({"comments": [as_dict(each) for each in found]})
+    else:
+        table(("SAID", "BY", "WHAT"), [(when(each.create_time), each.author, each.text) for each in found])
 
 
-def level_of(assessment: risk_pb2.Assessment) -> str:
-    """Return the level of an assessment in lower case."""
-    return short(risk_pb2.RiskLevel.Name(assessment.level))
-
-
-def summary(approval: approval_pb2.Approval) -> str:
-    """Return what would happen, on one line."""
-    preview = approval.preview
-    files = [f"{file.operation} {file.path}" for file in preview.files]
-    parts = [*preview.commands, *files, *preview.api_calls, *preview.workflows]
-    return ("; ".join(parts) or f"start of step {approval.context.step_id}")[:80]
+deciding.register(approvals)
+editing.register(approvals)
+emergency.register(approvals)

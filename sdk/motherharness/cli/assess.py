@@ -17,7 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from harness.approval.v1 import risk_pb2
 from harness.common.v1 import action_pb2
-from motherharness.cli.approvals import LEVEL_STYLES
+from motherharness.cli.detail import LEVEL_STYLES
 from motherharness.cli.output import FAILED, emit, fail, note, say, short, stderr
 from motherharness.cli.session import TIMEOUT, Json
 from motherharness.client import Client

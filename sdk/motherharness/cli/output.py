@@ -16,7 +16,7 @@ from rich.text import Text
 
 from motherharness.errors import HarnessError
 from motherharness.tables import Grid
-from motherharness.text import safe
+from motherharness.text import line, safe
 
 FAILED = 1
 USAGE = 2
@@ -49,14 +49,24 @@ stdout = Console(highlight=False, width=None if sys.stdout.isatty() else UNLIMIT
 stderr = Console(stderr=True, highlight=False)
 
 
+def words(*parts: object, style: str = "") -> Text:
+    """Text for people, with no markup interpreted in it, and nothing that could drive their terminal."""
+    return Text(" ".join(safe(part) for part in parts), style=style)
+
+
+def phrase(*parts: object, style: str = "") -> Text:
+    """As words, on one line: nobody's text can look like a line of ours."""
+    return Text(" ".join(line(part) for part in parts), style=style)
+
+
 def say(*parts: object, style: str = "") -> None:
-    """Print a line for people, with no markup interpreted in it."""
-    stdout.print(Text(" ".join(safe(part) for part in parts), style=style), soft_wrap=True)
+    """Print a line for people."""
+    stdout.print(words(*parts, style=style), soft_wrap=True)
 
 
 def note(*parts: object, style: str = "dim") -> None:
     """Print a line for people beside the result, on stderr."""
-    stderr.print(Text(" ".join(safe(part) for part in parts), style=style), soft_wrap=True)
+    stderr.print(words(*parts, style=style), soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -3,14 +3,14 @@
 Marks and colours are for terminals; through a pipe the same lines come out plain.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from rich.text import Text
 
 from harness.approval.v1 import approval_pb2
-from motherharness.cli.output import say, short, stdout, when
-from motherharness.text import line, safe
+from motherharness.cli.output import phrase, short, stdout, when
+from motherharness.text import safe
 
 INDENT = "    "
 TITLES = {
@@ -38,60 +38,66 @@ MEDIUM_WEIGHT, HIGH_WEIGHT = 20, 50
 
 def print_preview(preview: approval_pb2.Preview) -> None:
     """Print a preview."""
+    for text in preview_lines(preview):
+        stdout.print(text, soft_wrap=True)
+
+
+def preview_lines(preview: approval_pb2.Preview) -> Iterator[Text]:
+    """A preview, part by part; what is shown as it is has `no_wrap` set, and may have several lines."""
     files = list(preview.files)
     for action in preview.actions:
         if action.kind in ("file_write", "file_delete") and files:
-            print_file(files.pop(0), action)
+            yield from file_lines(files.pop(0), action)
         else:
-            print_action(action)
+            yield from action_lines(action)
     named = [f"{file.operation} {file.path}" for file in files]
     if any(action.kind in ("step_start", "step_result") for action in preview.actions) or not preview.actions:
         named = [*preview.commands, *named, *preview.api_calls, *preview.workflows]
     if named:
-        say("names:" if preview.actions else "would do:")
+        yield phrase("names:" if preview.actions else "would do:")
         for entry in named:
-            stdout.print(indented([(entry, "bold")]), soft_wrap=True)
+            yield indented([(entry, "bold")])
     for path in preview.paths:
         where = " (outside of the working directory)" if path.outside else ""
-        target = line(path.resolved) or "nowhere: its links lead round and round"
-        say(f"path      {line(path.path)} leads to {target}{where}", style="yellow" if path.outside else "")
+        target = path.resolved or "nowhere: its links lead round and round"
+        yield phrase(f"path      {path.path} leads to {target}{where}", style="yellow" if path.outside else "")
     if preview.actions:
-        print_consequences(preview)
+        yield from consequence_lines(preview)
     for alternative in preview.safer_alternatives:
-        say("safer    ", alternative, style="green")
+        yield phrase("safer    ", alternative, style="green")
     for each in preview.similar:
         decision = each.decision
         state = short(approval_pb2.ApprovalState.Name(each.state))
-        why = f": {line(decision.reason)}" if decision.reason else ""
+        why = f": {decision.reason}" if decision.reason else ""
         decided = f"{'approved' if decision.approved else 'rejected'} by {decision.decided_by}"
-        say(
+        yield phrase(
             "before   ",
             f"{each.approval_id} of {each.requester}, {decided} {when(decision.decide_time)} ({state}){why}",
         )
     if preview.truncated:
-        say("cut       what is longer than this shows; --json has the whole of the actions", style="dim")
+        yield phrase("cut       what is longer than this shows; --json has the whole of the actions", style="dim")
 
 
-def print_action(action: approval_pb2.ActionPreview) -> None:
-    """Print the text of an action with its marks, and the rest of it."""
-    say(f"{TITLES.get(action.kind, action.kind)}:")
-    stdout.print(marked(action), soft_wrap=True)
+def action_lines(action: approval_pb2.ActionPreview) -> Iterator[Text]:
+    """The text of an action with its marks, and the rest of it."""
+    yield phrase(f"{TITLES.get(action.kind, action.kind)}:")
+    yield marked(action)
     for detail in action.details:
-        stdout.print(indented([(detail, "dim")]), soft_wrap=True)
+        yield indented([(detail, "dim")])
 
 
-def print_file(file: approval_pb2.FilePreview, action: approval_pb2.ActionPreview) -> None:
-    """Print what becomes of a file: the diff if there is one, else the beginning of what would be written."""
-    say(f"would {file.operation}:", line(file.path), f"({', '.join(facts(file))})")
+def file_lines(file: approval_pb2.FilePreview, action: approval_pb2.ActionPreview) -> Iterator[Text]:
+    """What becomes of a file: the diff if there is one, else the beginning of what would be written."""
+    yield phrase(f"would {file.operation}:", file.path, f"({', '.join(facts(file))})")
     for detail in action.details:
         if not detail.startswith("path: "):
-            say(f"{INDENT}{detail}", style="dim")
+            yield phrase(f"{INDENT}{detail}", style="dim")
     if file.diff:
-        stdout.print(coloured(file.diff), soft_wrap=True)
+        yield coloured(file.diff)
     if file.operation == "write" and (action.marks or not file.diff):
         if file.diff:
-            say(f"{INDENT}as it would be, with what was found in it:", style="dim")
-        stdout.print(marked(action) if action.text else indented([(file.excerpt, "")]), soft_wrap=True)
+            yield phrase(f"{INDENT}as it would be, with what was found in it:", style="dim")
+        yield marked(action) if action.text else indented([(file.excerpt, "")])
 
 
 def facts(file: approval_pb2.FilePreview) -> list[str]:
@@ -116,13 +122,13 @@ def facts(file: approval_pb2.FilePreview) -> list[str]:
     return told
 
 
-def print_consequences(preview: approval_pb2.Preview) -> None:
-    """Print whether it can be undone, and why."""
+def consequence_lines(preview: approval_pb2.Preview) -> Iterator[Text]:
+    """Whether it can be undone, and why."""
     answer, style = UNDO.get(preview.reversibility, NOTHING_LOST)
-    say("undo     ", answer, style=style)
+    yield phrase("undo     ", answer, style=style)
     for each in preview.consequences:
         can, _ = UNDO.get(each.reversibility, NOTHING_LOST)
-        say(f"  - {each.what}: {can}, {each.reason}")
+        yield phrase(f"  - {each.what}: {can}, {each.reason}")
 
 
 def marked(action: approval_pb2.ActionPreview) -> Text:
@@ -162,8 +168,8 @@ def coloured(diff: str) -> Text:
 
 
 def indented(parts: Iterable[tuple[str, str]]) -> Text:
-    """Styled parts of a text, safe and indented."""
-    text = Text(INDENT)
+    """Styled parts of a text, safe, indented, and not to be broken at spaces."""
+    text = Text(INDENT, no_wrap=True)
     for part, style in parts:
         text.append(safe(part).replace("\n", f"\n{INDENT}"), style=style)
     return text

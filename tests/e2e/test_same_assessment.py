@@ -16,8 +16,8 @@ from motherharness import Circumstances, Client, StepContext, Worker
 from motherharness.cli.assess import item_of
 from motherharness.devstack import Stack
 from motherharness.transport import Transport
+from tests.e2e.commands import HARNESS, LIMIT, environment
 from tests.e2e.flows import pending, shell, start, workplace
-from tests.e2e.test_cli import HARNESS, LIMIT, environment
 
 ROWS: list[dict[str, Any]] = [
     {"command": "ls -la src"},

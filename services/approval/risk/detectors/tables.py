@@ -10,11 +10,12 @@ import yaml
 from services.approval.risk import scoring
 
 VERSION = 1
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same values; libyaml's come ten times as fast
 
 
 def load(name: str) -> dict[str, Any]:
     """A table by the name of its file. Raises ValueError for another version than this code reads."""
-    data: dict[str, Any] = yaml.safe_load((Path(__file__).parent / name).read_text("utf-8"))
+    data: dict[str, Any] = yaml.load((Path(__file__).parent / name).read_text("utf-8"), _LOADER)
     if data.get("version") != VERSION:
         raise ValueError(f"{name} has version {data.get('version')}, not {VERSION}")
     return data

@@ -13,6 +13,7 @@ from services.approval.store.approvals import ApprovalStore, Query
 # little, or approvals of large files, must not make a call long or its answer larger than a message may be.
 _READS_PER_CALL = 2000
 _BYTES_PER_PAGE = 3 * 1024 * 1024
+_BATCH = 200
 
 
 MAX_SIMILAR = 5
@@ -32,16 +33,32 @@ class Inbox:
 
         `also` must hold of each beside the query. A page can be shorter than `size` and still not be the last.
         """
-        indexes = self._store.indexes_for(query)
+        indexes = await self._store.smallest_indexes_for(query)
+
+        def wanted(record: Record | None) -> bool:
+            return record is not None and query.matches(record) and also(record)
+
         found: list[approval_pb2.Approval] = []
         read = size_bytes = 0
+        is_sparse = False
         while read < _READS_PER_CALL:
-            batch = min(size - len(found) + 1, 200)
+            batch = _BATCH if is_sparse else min(size - len(found) + 1, _BATCH)
             ids = await self._store.page(indexes, cursor, batch)
-            records, _ = await self._store.load_many(ids)
             read += len(ids)
-            for approval_id, record in zip(ids, records, strict=True):
-                if record is not None and query.matches(record) and also(record):
+            is_last = len(ids) < batch
+            look_at = ids
+            if is_sparse:
+                small, _ = await self._store.load_small(ids)
+                look_at = [each for each, record in zip(ids, small, strict=True) if wanted(record)]
+                if len(look_at) > size - len(found) + 1:
+                    look_at = look_at[: size - len(found) + 1]
+                    ids, is_last = ids[: ids.index(look_at[-1]) + 1], False
+            records, _ = await self._store.load_many(look_at)
+            loaded = dict(zip(look_at, records, strict=True))
+            before = len(found)
+            for approval_id in ids:
+                record = loaded.get(approval_id)
+                if record is not None and wanted(record):
                     if len(found) == size:
                         return found, cursor
                     shown = approval_message(record)
@@ -50,8 +67,10 @@ class Inbox:
                         return found, cursor
                     found.append(shown)
                 cursor = self._store.cursor(approval_id)
-            if len(ids) < batch:
+            if is_last:
                 return found, ""
+            # From then on nothing is loaded whole before it is known to be wanted.
+            is_sparse = is_sparse or (len(found) - before) * 4 < len(ids)
         return found, cursor
 
     async def similar(self, record: Record) -> list[Record]:

@@ -222,19 +222,20 @@ class ApprovalStore:
         return answers
 
     async def due(self, limit: int) -> list[str]:
-        """Ids of approvals whose time has passed, at most `limit` a shard."""
+        """Ids of approvals whose time has passed: the `limit` for which it has for longest."""
         return await self._older_than([keys.due(shard) for shard in range(self.shards)], await self.now_ms(), limit)
 
     async def closed_before(self, when_ms: int, limit: int) -> list[str]:
-        """Ids of approvals closed at or before a time, at most `limit` a shard."""
+        """Ids of approvals closed at or before a time: the `limit` that have been for longest."""
         return await self._older_than([keys.closed(shard) for shard in range(self.shards)], when_ms, limit)
 
     async def _older_than(self, indexes: Sequence[str], when_ms: int, limit: int) -> list[str]:
         pipeline = self._redis.pipeline(transaction=False)
         for index in indexes:
-            pipeline.zrangebyscore(index, "-inf", when_ms, start=0, num=limit)
+            pipeline.zrangebyscore(index, "-inf", when_ms, start=0, num=limit, withscores=True)
         found = await pipeline.execute()
-        return [keys.approval_id(shard, name.decode()) for shard, names in enumerate(found) for name in names]
+        oldest = sorted((when, shard, name) for shard, names in enumerate(found) for name, when in names)
+        return [keys.approval_id(shard, name.decode()) for _, shard, name in oldest[:limit]]
 
     async def forget(self, closed: Sequence[Record]) -> None:
         """Remove closed approvals, and every trace of them."""
@@ -272,11 +273,23 @@ class ApprovalStore:
         return keys.member(approval_id)
 
     def indexes_for(self, query: Query) -> list[tuple[int, str]]:
-        """The smallest indexes that hold everything asked for; what else is in them `query.matches` tells."""
+        """Indexes that hold everything asked for; what else is in them `query.matches` tells."""
         if query.run_id:
             shard = keys.shard_for(query.run_id, "", self.shards)
             return [(shard, keys.of_run(shard, query.run_id))]
-        return [(shard, self._index_for(shard, query)) for shard in range(self.shards)]
+        return [(shard, _narrowing(shard, query)[0]) for shard in range(self.shards)]
+
+    async def smallest_indexes_for(self, query: Query) -> list[tuple[int, str]]:
+        """As `indexes_for`, and of several those that hold the least; a shard that has nothing of it is left out."""
+        if query.run_id:
+            return self.indexes_for(query)
+        candidates = [_narrowing(shard, query) for shard in range(self.shards)]
+        pipeline = self._redis.pipeline(transaction=False)
+        for index in (index for of_shard in candidates for index in of_shard):
+            pipeline.zcard(index)
+        sizes = iter(await pipeline.execute())
+        smallest = [min((next(sizes), index) for index in of_shard) for of_shard in candidates]
+        return [(shard, index) for shard, (size, index) in enumerate(smallest) if size]
 
     def decided_like(self, record: Record) -> list[tuple[int, str]]:
         """The indexes of what people have decided in the group of a record; none if it has no group."""
@@ -292,22 +305,20 @@ class ApprovalStore:
             pipeline.zcard(keys.pending_by(shard, "group", record.facts.group))
         return sum(await pipeline.execute())
 
-    @staticmethod
-    def _index_for(shard: int, query: Query) -> str:
-        if query.needs_review:
-            return keys.review(shard)
-        is_pending = query.state is State.PENDING
-        if is_pending and query.group:
-            return keys.pending_by(shard, "group", query.group)
-        if query.requester is not None:
-            return keys.by_requester(shard, query.requester, query.state)
-        if query.project_id and query.state is not None:
-            return keys.in_project(shard, query.project_id, query.state)
-        if is_pending and query.level:
-            return keys.pending_by(shard, "level", str(query.level))
-        if is_pending and query.approval_type:
-            return keys.pending_by(shard, "type", query.approval_type)
-        return keys.everything(shard) if query.state is None else keys.in_state(shard, query.state)
+
+def _narrowing(shard: int, query: Query) -> list[str]:
+    """The indexes of a shard that each hold everything that is asked for, beside others: at least one."""
+    if query.needs_review:
+        return [keys.review(shard)]
+    found = []
+    if query.state is State.PENDING:
+        by = {"group": query.group, "level": str(query.level or ""), "type": query.approval_type}
+        found += [keys.pending_by(shard, what, value) for what, value in by.items() if value]
+    if query.requester is not None:
+        found.append(keys.by_requester(shard, query.requester, query.state))
+    if query.project_id and query.state is not None:
+        found.append(keys.in_project(shard, query.project_id, query.state))
+    return found or [keys.everything(shard) if query.state is None else keys.in_state(shard, query.state)]
 
 
 def _ms(time: tuple[int, int]) -> int:

@@ -9,9 +9,9 @@ from services.approval.messages import approval_message
 from services.approval.record import Record
 from services.approval.store.approvals import ApprovalStore, Query
 
-# A page stops early, with a token, when it has read this many index entries or this many bytes: a filter that matches
-# little, or approvals of large files, must not make a call long or its answer larger than a message may be.
-_READS_PER_CALL = 2000
+# A page stops early, with a token, when it has read so many approvals that it does not show, or so many bytes: a filter
+# that matches little, or approvals of large files, must not make a call long, or an answer larger than messages may be.
+_MISSES_PER_CALL = 400
 _BYTES_PER_PAGE = 3 * 1024 * 1024
 _BATCH = 200
 
@@ -39,12 +39,11 @@ class Inbox:
             return record is not None and query.matches(record) and also(record)
 
         found: list[approval_pb2.Approval] = []
-        read = size_bytes = 0
+        missed = size_bytes = 0
         is_sparse = False
-        while read < _READS_PER_CALL:
+        while missed < _MISSES_PER_CALL:
             batch = _BATCH if is_sparse else min(size - len(found) + 1, _BATCH)
             ids = await self._store.page(indexes, cursor, batch)
-            read += len(ids)
             is_last = len(ids) < batch
             look_at = ids
             if is_sparse:
@@ -70,6 +69,7 @@ class Inbox:
             if is_last:
                 return found, ""
             # From then on nothing is loaded whole before it is known to be wanted.
+            missed += len(ids) - (len(found) - before)
             is_sparse = is_sparse or (len(found) - before) * 4 < len(ids)
         return found, cursor
 

@@ -12,6 +12,7 @@ import pytest
 from harness.approval.v1 import policy_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from services.approval import gate
+from services.approval import judge as judge_module
 from tests.integration.approval.harness import ROOT, Approvals, item
 
 RULES = 100
@@ -42,7 +43,7 @@ async def test_others_get_their_turn_between_items(service: Approvals, monkeypat
             turn += 1
             await asyncio.sleep(0)
 
-    real = gate.judge
+    real = judge_module.judge
 
     def judge(*args: Any, **more: Any) -> Any:
         judged_in[turn] += 1
@@ -65,7 +66,7 @@ async def test_many_actions_under_many_rules_are_judged_beside_the_loop(
     service: Approvals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[int] = []
-    real = gate.judge
+    real = judge_module.judge
 
     def judge(*args: Any, **more: Any) -> Any:
         threads.append(threading.get_ident())

@@ -23,6 +23,7 @@ _MODALS = frozenset(_GRAMMAR["modals"])
 _JOINTS = frozenset(_GRAMMAR["joints"])
 _FILLERS = frozenset(_GRAMMAR["fillers"])
 _ACTORS = frozenset(_GRAMMAR["actors"])
+_DROPPING = frozenset(_GRAMMAR["dropping"])
 _BEINGS = frozenset(_GRAMMAR["beings"])
 _DETERMINERS = frozenset(_GRAMMAR["determiners"])
 _PREPOSITIONS = frozenset(_GRAMMAR["prepositions"])
@@ -224,7 +225,7 @@ class Reader:
 
     def _places(self, words: list[str], first: int) -> Iterator[tuple[int, int, str]]:
         """Where orders begin: index, number of words, and dictionary form of the verb."""
-        index, begins, embedded, negated, looked, modal = first, True, False, False, False, False
+        index, begins, embedded, negated, looked, modal, dropped = first, True, False, False, False, False, False
         last_comma = max((at for at, word in enumerate(words) if word == ","), default=0)
         while index < len(words):
             word = words[index]
@@ -265,6 +266,7 @@ class Reader:
                     if not negated:
                         yield index, size, verb
                     looked = verb in LOOKING and not negated
+                    dropped = dropped or verb in _DROPPING
                     embedded = embedded and looked
                     index += size
                     begins = modal = False
@@ -273,7 +275,8 @@ class Reader:
                 if actor:
                     index += actor
                     continue
-            if word in _EMBEDDING and (looked or not begins):
+            dropped = dropped or word in _DROPPING
+            if word in _EMBEDDING and (looked or not (begins or dropped)):
                 embedded = True
             begins = False
             index += 1

@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[str, int, str]] = {
     "deserialise": ("code.deserialise", SERIOUS, "Runs whatever the data it loads says."),
     "socket": ("code.socket", MEDIUM, "Opens network connections."),
     "listen": ("code.listener", MINOR, "Waits for connections from the network."),
+    "money": ("api.money", SERIOUS, "May move money."),
     "mail": ("code.send", MEDIUM, "Sends mail."),
     "fork": ("code.fork", MEDIUM, "Makes copies of its process."),
     "input": ("code.input", HIGH, "Records a person's input or screen."),

@@ -30,6 +30,17 @@ CALLS = table(
     socket="net.connect net.createConnection net.Socket net.createServer net.Server dgram.createSocket tls.connect tls.createServer Deno.listen Deno.connect Bun.listen Bun.connect ssh2.Client raw-socket.createSocket",
     websocket="WebSocket ws ws.WebSocket EventSource io socket.io-client socket.io-client.io",
     mail="nodemailer.createTransport().sendMail",
+    money="stripe().charges.create stripe().charges.capture stripe().refunds.create stripe().payouts.create stripe().transfers.create "
+          "stripe().paymentIntents.create stripe().paymentIntents.confirm stripe().paymentIntents.capture stripe().subscriptions.create stripe().invoices.pay "
+          "stripe().invoices.create stripe().topups.create stripe.Stripe().charges.create stripe.Stripe().charges.capture stripe.Stripe().refunds.create "
+          "stripe.Stripe().payouts.create stripe.Stripe().transfers.create stripe.Stripe().paymentIntents.create stripe.Stripe().paymentIntents.confirm "
+          "stripe.Stripe().paymentIntents.capture stripe.Stripe().subscriptions.create stripe.Stripe().invoices.pay stripe.Stripe().invoices.create "
+          "stripe.Stripe().topups.create stripe.charges.create stripe.charges.capture stripe.refunds.create stripe.payouts.create stripe.transfers.create "
+          "stripe.paymentIntents.create stripe.paymentIntents.confirm stripe.paymentIntents.capture stripe.subscriptions.create stripe.invoices.pay "
+          "stripe.invoices.create stripe.topups.create paypal-rest-sdk.payment.create paypal-rest-sdk.payout.create razorpay().payments.capture "
+          "razorpay().payments.refund razorpay().refunds.create razorpay().transfers.create braintree.BraintreeGateway().transaction.sale "
+          "braintree.BraintreeGateway().transaction.refund square.Client().paymentsApi.createPayment square.Client().refundsApi.refundPayment "
+          "@adyen/api-library.CheckoutAPI().payments",
     native="process.binding process.dlopen process._linkedBinding ffi-napi.Library ffi.Library koffi.load Deno.dlopen bun:ffi.dlopen",
     privilege="process.setuid process.setgid process.seteuid process.setegid process.setgroups process.initgroups posix.setuid",
     kill="process.kill",

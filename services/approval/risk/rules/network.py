@@ -69,8 +69,9 @@ def check(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     ):
         copies = call.name in ("scp", "rsync", "sftp", "aws", "gsutil", "gcloud", "az")
         walker.flag("exfiltration.local", MINOR if copies else MEDIUM, "Sends local data to the network.", call.excerpt, span=call.span)
-    if looks_up and any(HIDDEN in a for a in call.args) and carried:
-        walker.flag("exfiltration.names", SERIOUS, "Hides data in the names that it looks up.", call.excerpt)
+    named = any(flows.IDENTITY in word.taints and f"//{_HIDDEN_LABEL}" in word.text for word in call.words)
+    if named or (looks_up and any(HIDDEN in a for a in call.args) and carried):
+        walker.flag("exfiltration.names", SERIOUS, "Hides data in a name that it looks up or connects to.", call.excerpt)
 
 
 # Options whose value is a name and a password, or a header: how a service is told who asks.

@@ -241,8 +241,9 @@ class Files:
 
 def _below(key: str, folders: set[str]) -> bool:
     """Whether a path is one of these folders or is in one."""
+    relative = not key.startswith(("/", "~", "../"))
     while key:
         if key in folders:
             return True
         key = key.rpartition("/")[0]
-    return False
+    return relative and "." in folders

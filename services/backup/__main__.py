@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.backup.v1 import backup_pb2_grpc
 from services.backup.api.servicer import BackupServicer
+from services.backup.archive import BadKeys, Level
 from services.backup.failure import JobFailed
 from services.backup.service import BackupManager
 from services.backup.settings import BackupSettings
@@ -17,7 +18,10 @@ from services.runtime.server import ServiceRegistration, serve
 
 async def main(settings: BackupSettings) -> None:
     """Serve until told to stop. ConfigurationError if another process uses the directory."""
-    repository = Repository(settings.backup_directory)
+    try:
+        repository = Repository(settings.backup_directory, settings.read_keys())
+    except BadKeys as error:
+        raise ConfigurationError(f"HARNESS_BACKUP_KEY_FILE or _KEY_COMMAND: {error}") from error
     try:
         repository.claim()
     except (JobFailed, OSError) as error:
@@ -27,7 +31,8 @@ async def main(settings: BackupSettings) -> None:
         await wait_until_reachable(redis)
         await check_durability(redis, settings.require_durable_redis)
         retention = settings.backup_retention_days
-        manager = BackupManager(Catalog(redis), repository, settings.backup_targets, retention)
+        level = Level[settings.backup_verify_level.upper()]
+        manager = BackupManager(Catalog(redis), repository, settings.backup_targets, retention, level)
         await manager.upkeep.reconcile()
         service = ServiceRegistration(
             add=backup_pb2_grpc.add_BackupServiceServicer_to_server, servicer=BackupServicer(manager, retention)

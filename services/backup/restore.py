@@ -16,7 +16,7 @@ from typing import Any, Final
 import hiredis
 
 from harness.backup.v1 import backup_pb2 as pb
-from services.backup.archive import ArchiveError, ArchiveReader
+from services.backup.archive import ArchiveError, ArchiveReader, Level
 from services.backup.failure import JobFailed
 from services.backup.job import JobControl
 from services.backup.rdb import Entry, dump_payload, type_name
@@ -24,6 +24,7 @@ from services.backup.snapshot import KeyCount, OnStaged, count_keys
 from services.backup.store.repository import Repository
 from services.backup.store.wire import Argument, Connection, refusal_reason
 from services.backup.targets import STAGING, TargetConfig
+from services.backup.verify import verify_archive
 
 BATCH_KEYS: Final = 100
 BATCH_BYTES: Final = 1 << 20
@@ -99,7 +100,7 @@ class Restorer:
                 if index is None:
                     raise JobFailed("PREFIX_NOT_IN_BACKUP", f"the backup does not cover {self._prefix!r}")
                 self._control.enter(pb.PHASE_VERIFYING, reader.manifest.keys)
-                reader.verify(self._control.report)
+                verify_archive(reader, Level.CONTENT, self._control.report)
                 self._restore(reader, index)
         except ArchiveError as error:
             raise JobFailed("ARCHIVE_DAMAGED", f"the archive is not whole, so it is not restored: {error}") from error

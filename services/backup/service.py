@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -12,7 +13,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from redis.exceptions import RedisError
 
 from harness.backup.v1 import backup_pb2 as pb
-from services.backup import views
+from services.backup import metrics, views
+from services.backup.archive import Level
+from services.backup.exporter import export_chunks
 from services.backup.failure import JobFailed
 from services.backup.jobs import Job, JobBoard, guarded
 from services.backup.restore import RestoreHooks, Restorer
@@ -36,16 +39,23 @@ R = TypeVar("R", pb.Backup, pb.Restore)
 class BackupManager:
     """Starts backups and restores, one at a time a target, and follows them.
 
-    `retention_days` 0 turns off the pruning that follows each backup.
+    `retention_days` 0 turns off the pruning that follows each backup. Every backup is verified to
+    `level` before it counts.
     """
 
     def __init__(
-        self, catalog: Catalog, repository: Repository, targets: Mapping[str, TargetConfig], retention_days: int
+        self,
+        catalog: Catalog,
+        repository: Repository,
+        targets: Mapping[str, TargetConfig],
+        retention_days: int,
+        level: Level = Level.FRAMES,
     ) -> None:
         self._catalog = catalog
         self._repository = repository
         self.targets = targets
         self._retention_days = retention_days
+        self._level = level
         self._board = JobBoard(catalog)
         self.upkeep = Upkeep(catalog, repository, self._board)
         self._admission = asyncio.Lock()
@@ -119,9 +129,11 @@ class BackupManager:
         order = BackupOrder(
             record.backup_id, record.target, record.created_by, record.create_time.ToMilliseconds(), record.restore_id
         )
-        sealed = take_backup(order, config, self._repository, job.control, on_staged)
+        sealed = take_backup(order, config, self._repository, job.control, on_staged, self._level)
         record.CopyFrom(views.completed_backup(sealed.manifest, sealed.archive_bytes, sealed.digest))
         record.verify_time.CopyFrom(record.end_time)
+        record.verify_level = views.verify_level(self._level)
+        metrics.count_verification(record, self._level)
 
     async def _failed(self, record: pb.Backup, failure: JobFailed) -> None:
         log.warning("backup failed", backup=record.backup_id, target=record.target, reason=failure.reason)
@@ -204,6 +216,13 @@ class BackupManager:
                     await job.done.wait()
             except TimeoutError:
                 continue
+
+    async def export_backup(self, backup_id: str) -> AsyncGenerator[bytes, None]:
+        """The pieces of a backup as an RDB file. Errors as ExportBackup."""
+        backup = await self.upkeep.readable_backup(backup_id)
+        async with contextlib.aclosing(export_chunks(self._board, self._repository, backup)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     # Restores
 

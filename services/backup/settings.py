@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from services.backup.archive import KeyRing
 from services.backup.targets import TargetConfig, check_names
 from services.runtime.settings import ServiceSettings
 
@@ -22,6 +24,26 @@ class BackupSettings(ServiceSettings):
     backup_retention_days: int = Field(
         30, ge=0, le=36_500, description="age at which backups are deleted, after a good one was made; 0: never"
     )
+
+    backup_verify_level: Literal["frames", "content", "server"] = Field(
+        "frames", description="how far every backup is verified before it is complete: frames, content or server"
+    )
+    backup_key_file: Path | None = Field(
+        None, description="keys that encrypt archives, one a line: id, 32 bytes in base64; the first is for new ones"
+    )
+    backup_key_command: str = Field("", description="a command that prints such keys, instead of a file")
+
+    @model_validator(mode="after")
+    def _one_origin_of_keys(self) -> BackupSettings:
+        if self.backup_key_file is not None and self.backup_key_command:
+            raise ValueError("set HARNESS_BACKUP_KEY_FILE or HARNESS_BACKUP_KEY_COMMAND, not both")
+        return self
+
+    def read_keys(self) -> KeyRing | None:
+        """The keys that are configured, None if none are. BadKeys if they cannot be read."""
+        if self.backup_key_file is not None:
+            return KeyRing.from_file(self.backup_key_file)
+        return KeyRing.from_command(self.backup_key_command) if self.backup_key_command else None
 
     @field_validator("backup_targets")
     @classmethod

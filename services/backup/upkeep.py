@@ -10,19 +10,30 @@ import structlog
 from redis.exceptions import RedisError
 
 from harness.backup.v1 import backup_pb2 as pb
-from services.backup import views
-from services.backup.archive import ArchiveError
+from services.backup import metrics, views
+from services.backup.archive import ArchiveError, ArchiveLocked, Level
 from services.backup.failure import JobFailed
 from services.backup.job import JobControl
 from services.backup.jobs import JobBoard
 from services.backup.retention import expired
 from services.backup.store.catalog import Catalog
 from services.backup.store.repository import Repository
+from services.backup.verify import verify_archive
 from services.runtime.errors import FailedPrecondition, HarnessError, NotFound, Unavailable
 
 log = structlog.get_logger(__name__)
 
 DAY_MS: Final = 86_400_000
+_NOT_HERE: Final = frozenset(
+    {
+        "ARCHIVE_LOCKED",
+        "LEVEL_NOT_POSSIBLE",
+        "SCRATCH_SERVER_FAILED",
+        "SCRATCH_SERVER_MISSING",
+        "SCRATCH_SERVER_TOO_OLD",
+    }
+)
+"""Reasons why an archive cannot be verified here, which say nothing about the archive."""
 
 
 class Upkeep:
@@ -42,38 +53,51 @@ class Upkeep:
 
     # Verify
 
-    def _read_all(self, backup: pb.Backup, control: JobControl) -> str:
-        """Read an archive to its end in a thread. Returns what is wrong with it, "" if nothing is."""
+    def _read_all(self, backup: pb.Backup, level: Level, control: JobControl) -> str:
+        """Verify an archive in a thread. Returns what is wrong with it, "" if nothing is."""
         try:
             with self._repository.open(backup.backup_id) as reader:
                 if reader.digest != backup.digest:
                     return "the archive is not the one that was made: its digest differs from the catalog's"
-                reader.verify(control.report)
+                verify_archive(reader, level, control.report)
         except (ArchiveError, OSError) as error:
             return str(error)
         return ""
 
-    async def verify(self, backup_id: str) -> tuple[pb.Backup, str, float]:
-        """Verify an archive in full, and record the result.
+    async def readable_backup(self, backup_id: str) -> pb.Backup:
+        """A backup that has, or had, an archive.
 
-        Returns the backup, what is wrong ("" if it is whole) and the seconds it took. Errors as VerifyBackup.
+        NotFound (BACKUP_NOT_FOUND), FailedPrecondition (BACKUP_NOT_COMPLETE).
         """
         backup = await self.stored_backup(backup_id)
         if backup.state not in (pb.BACKUP_STATE_COMPLETED, pb.BACKUP_STATE_CORRUPT):
             state = pb.BackupState.Name(backup.state).removeprefix("BACKUP_STATE_")
             raise FailedPrecondition("BACKUP_NOT_COMPLETE", f"backup {backup_id} is {state}", state=state)
+        return backup
+
+    async def verify(self, backup_id: str, level: Level = Level.CONTENT) -> tuple[pb.Backup, str, float]:
+        """Verify an archive to a level, and record the result.
+
+        Returns the backup, what is wrong ("" if it is whole) and the seconds it took. Errors as VerifyBackup.
+        """
+        backup = await self.readable_backup(backup_id)
         begin = time.monotonic()
         try:
-            problem = await self._board.thread(self._read_all, backup, self._board.control())
+            problem = await self._board.thread(self._read_all, backup, level, self._board.control())
         except JobFailed as failure:
+            if failure.reason in _NOT_HERE:
+                raise FailedPrecondition(failure.reason, failure.message, backup_id=backup_id) from failure
             raise Unavailable(failure.reason, failure.message) from failure
         seconds = time.monotonic() - begin
         if problem:
+            metrics.count_damage(backup, level)
             await self.mark_corrupt(backup, problem)
             return backup, problem, seconds
         backup.state = pb.BACKUP_STATE_COMPLETED
         backup.ClearField("error")
         backup.verify_time.CopyFrom(views.timestamp(await self._catalog.now_ms()))
+        backup.verify_level = views.verify_level(level)
+        metrics.count_verification(backup, level)
         await self._put_if_there(backup)
         return backup, problem, seconds
 
@@ -182,6 +206,7 @@ class Upkeep:
                 if found is not None:
                     # It was sealed, which means verified, just before the process ended.
                     found.verify_time.CopyFrom(found.end_time)
+                    found.verify_level = pb.VERIFY_LEVEL_FRAMES
                     backup = found
                 else:
                     backup.state = pb.BACKUP_STATE_FAILED
@@ -206,7 +231,7 @@ class Upkeep:
     async def _from_archive(self, backup_id: str) -> pb.Backup | None:
         try:
             return views.completed_backup(*await self._board.thread(self._repository.manifest, backup_id))
-        except (ArchiveError, OSError) as error:
+        except (ArchiveError, ArchiveLocked, OSError) as error:
             log.error("an archive in the directory cannot be read", backup=backup_id, error=str(error))
             return None
 

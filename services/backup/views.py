@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from harness.backup.v1 import backup_pb2 as pb
-from services.backup.archive import Manifest, PrefixCounts
+from services.backup.archive import Level, Manifest, PrefixCounts
 from services.backup.failure import JobFailed
 from services.backup.rdb import type_name
+
+_LAST_TIMESTAMP_MS: Final = 253_402_300_799_999
 
 
 def timestamp(milliseconds: int) -> Timestamp:
@@ -19,18 +22,40 @@ def timestamp(milliseconds: int) -> Timestamp:
     return value
 
 
+def verify_level(level: Level) -> pb.VerifyLevel.ValueType:
+    """A level as the contract has it."""
+    return pb.VerifyLevel.Value(f"VERIFY_LEVEL_{level.name}")
+
+
+def requested_level(level: pb.VerifyLevel.ValueType) -> Level:
+    """The level that a request asks for; CONTENT if it leaves it open."""
+    if level == pb.VERIFY_LEVEL_UNSPECIFIED:
+        return Level.CONTENT
+    return Level[pb.VerifyLevel.Name(level).removeprefix("VERIFY_LEVEL_")]
+
+
 def prefix_summary(counts: PrefixCounts) -> pb.PrefixSummary:
     """Counts by RDB type, summed up by the type that users know."""
     by_type: Counter[str] = Counter()
     for kind, number in counts.types.items():
         by_type[type_name(int(kind))] += number
-    return pb.PrefixSummary(
+    summary = pb.PrefixSummary(
         prefix=counts.prefix,
         keys=counts.keys,
         bytes=counts.bytes,
         expiring_keys=counts.expiring_keys,
         keys_by_type=by_type,
+        digest=counts.digest or "",
     )
+    if counts.first_expiry_ms is not None and counts.last_expiry_ms is not None:
+        summary.first_expiry.CopyFrom(_expiry(counts.first_expiry_ms))
+        summary.last_expiry.CopyFrom(_expiry(counts.last_expiry_ms))
+    return summary
+
+
+def _expiry(milliseconds: int) -> Timestamp:
+    # A server takes expiries that a Timestamp cannot hold: it ends with the year 9999.
+    return timestamp(min(max(milliseconds, 0), _LAST_TIMESTAMP_MS))
 
 
 def completed_backup(manifest: Manifest, archive_bytes: int, digest: str) -> pb.Backup:
@@ -48,6 +73,7 @@ def completed_backup(manifest: Manifest, archive_bytes: int, digest: str) -> pb.
             replication_id=source.replication_id,
             replication_offset=source.replication_offset,
             rdb_version=source.rdb_version,
+            engine=source.engine,
         ),
         prefixes=[prefix_summary(counts) for counts in manifest.prefixes],
         keys=manifest.keys,
@@ -55,6 +81,9 @@ def completed_backup(manifest: Manifest, archive_bytes: int, digest: str) -> pb.
         digest=digest,
         created_by=snapshot.created_by,
         restore_id=snapshot.restore_id,
+        consistency=(pb.CONSISTENCY_POINT_IN_TIME if snapshot.consistency == "point-in-time" else pb.CONSISTENCY_FUZZY),
+        flags=manifest.flags,
+        functions=manifest.functions,
     )
 
 

@@ -1,6 +1,9 @@
 """`harness backup`: snapshots of the services' state, and restoring them."""
 
+import os
 import time
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +15,16 @@ from motherharness.cli.session import Json, call
 from motherharness.client import Client
 
 backups = typer.Typer(no_args_is_help=True, help="Snapshots: create, list, verify, restore, delete, prune.")
+
+
+class Level(StrEnum):
+    """How far to verify."""
+
+    FOOTER = "footer"
+    FRAMES = "frames"
+    CONTENT = "content"
+    SERVER = "server"
+
 
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as it has started.")]
 DAY = 86400.0
@@ -77,13 +90,18 @@ def list_backups(target: str = "", json_output: Json = False) -> None:
 
 
 @backups.command("verify")
-def verify(backup_id: str, json_output: Json = False) -> None:
-    """Read the whole archive again. Exit code 1 means that it is damaged."""
+def verify(
+    backup_id: str,
+    level: Annotated[Level, typer.Option(help="How far; each includes those before it.")] = Level.CONTENT,
+    json_output: Json = False,
+) -> None:
+    """Verify an archive again. Exit code 1 means that it is damaged."""
+    wanted = backup_pb2.VerifyLevel.Value(f"VERIFY_LEVEL_{level.name}")
 
     async def run(client: Client) -> backup_pb2.VerifyBackupResponse:
         with progress_bar(hidden=json_output) as bar:
             bar.add_task("verifying", total=None)
-            return await client.verify_backup(backup_id)
+            return await client.verify_backup(backup_id, level=wanted)
 
     answer = call(run, as_json=json_output)
     if json_output:
@@ -92,6 +110,41 @@ def verify(backup_id: str, json_output: Json = False) -> None:
         say("whole" if answer.whole else f"damaged: {answer.problem}", style="green" if answer.whole else "bold red")
     if not answer.whole:
         raise typer.Exit(FAILED)
+
+
+@backups.command("export")
+def export(
+    backup_id: str,
+    file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
+    rdb: Annotated[bool, typer.Option("--rdb", help="As a plain RDB file; there is no other format yet.")] = True,
+    json_output: Json = False,
+) -> None:
+    """Write a backup to a file that a plain Redis loads. The file appears only when it is complete."""
+    if file.exists():
+        raise typer.BadParameter(f"{file} exists already")
+    unfinished = file.with_name(f".{file.name}.part")
+
+    async def run(client: Client) -> int:
+        size = 0
+        with progress_bar(hidden=json_output) as bar, unfinished.open("xb") as out:
+            job = bar.add_task("export", total=None)
+            async for chunk in client.export_backup(backup_id):
+                out.write(chunk)
+                size += len(chunk)
+                bar.update(job, description=f"export: {size} bytes")
+            out.flush()
+            os.fsync(out.fileno())
+        unfinished.rename(file)
+        return size
+
+    try:
+        size = call(run, as_json=json_output)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    if json_output:
+        emit({"backup_id": backup_id, "file": str(file), "bytes": size})
+    else:
+        say(f"{file}: {size} bytes")
 
 
 @backups.command("restore")

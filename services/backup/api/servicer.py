@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from harness.backup.v1 import backup_pb2 as pb
 from harness.backup.v1 import backup_pb2_grpc
 from services.backup.service import BackupManager
 from services.backup.upkeep import DAY_MS
+from services.backup.views import requested_level
 from services.runtime.context import current_caller, draining
 from services.runtime.errors import InvalidArgument
 from services.runtime.paging import page_for
@@ -55,10 +57,17 @@ class BackupServicer(backup_pb2_grpc.BackupServiceServicer):
             yield pb.WatchBackupResponse(backup=backup)
 
     async def VerifyBackup(self, request: pb.VerifyBackupRequest, context: Context) -> pb.VerifyBackupResponse:
-        backup, problem, seconds = await self._manager.upkeep.verify(request.backup_id)
+        backup, problem, seconds = await self._manager.upkeep.verify(request.backup_id, requested_level(request.level))
         duration = Duration()
         duration.FromMilliseconds(round(seconds * 1000))
         return pb.VerifyBackupResponse(whole=not problem, problem=problem, backup=backup, duration=duration)
+
+    async def ExportBackup(
+        self, request: pb.ExportBackupRequest, context: Context
+    ) -> AsyncIterator[pb.ExportBackupResponse]:
+        async with contextlib.aclosing(self._manager.export_backup(request.backup_id)) as chunks:
+            async for chunk in chunks:
+                yield pb.ExportBackupResponse(data=chunk)
 
     async def DeleteBackup(self, request: pb.DeleteBackupRequest, context: Context) -> pb.DeleteBackupResponse:
         await self._manager.upkeep.delete(request.backup_id, force=request.force)

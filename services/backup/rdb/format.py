@@ -1,37 +1,28 @@
-"""The RDB format: opcodes, value types, and how to step over a value without decoding it.
+"""The RDB format as far as Python reads it: names, and the keys. What touches every byte is in format.lua.
 
-Source: `rdb.h` and `rdb.c` of Redis 6.2 to 8.0 and Valkey 7.2 to 8.1. Functions here take a buffer that may
-end anywhere. They either raise IndexError or return a position behind the buffer's end when the buffer is too
-short; the caller checks both and reads on.
+Source: `rdb.h` and `rdb.c` of Redis 6.2 to 8.0 and Valkey 7.2 to 8.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from typing import Final
 
 MAGIC: Final = b"REDIS"
+HEADER: Final = re.compile(rb"REDIS(\d{4})|VALKEY(\d{3})")
+"""How a stream begins; Valkey has its own mark since version 9."""
+HEADER_BYTES: Final = 9
 MIN_VERSION: Final = 6
 """Oldest RDB version read here; every server since Redis 2.6 writes at least that."""
 MAX_VERSION: Final = 12
 """Newest RDB version whose types are known here (Redis 7.4 to 8.0)."""
 
-OP_SLOT_INFO: Final = 0xF4
-OP_FUNCTION: Final = 0xF5
-OP_MODULE_AUX: Final = 0xF7
-OP_IDLE: Final = 0xF8
-OP_FREQ: Final = 0xF9
-OP_AUX: Final = 0xFA
-OP_RESIZE_DB: Final = 0xFB
 OP_EXPIRE_MS: Final = 0xFC
-OP_EXPIRE_S: Final = 0xFD
 OP_SELECT_DB: Final = 0xFE
 OP_EOF: Final = 0xFF
-MIN_OPCODE: Final = 0xF3
 
 _ENC_INT8, _ENC_INT16, _ENC_INT32, _ENC_LZF = 0, 1, 2, 3
-_STREAM_ID = 16
-_MILLISECONDS = 8
 
 
 class RdbError(ValueError):
@@ -54,30 +45,6 @@ def length(buf: bytes, pos: int) -> tuple[int, int]:
     if first == 0x81:
         return int.from_bytes(buf[pos + 1 : pos + 9], "big"), pos + 9
     raise RdbError(f"byte 0x{first:02x} is not a length")
-
-
-def skip_string(buf: bytes, pos: int) -> int:
-    """The position behind the string at `pos`."""
-    first = buf[pos]
-    if first < 0x40:
-        return pos + 1 + first
-    if first < 0x80:
-        return pos + 2 + ((first & 0x3F) << 8 | buf[pos + 1])
-    if first >= 0xC0:
-        encoding = first & 0x3F
-        if encoding == _ENC_INT8:
-            return pos + 2
-        if encoding == _ENC_INT16:
-            return pos + 3
-        if encoding == _ENC_INT32:
-            return pos + 5
-        if encoding == _ENC_LZF:
-            packed, pos = length(buf, pos + 1)
-            _, pos = length(buf, pos)
-            return pos + packed
-        raise RdbError(f"string encoding {encoding} is not known")
-    size, pos = length(buf, pos)
-    return pos + size
 
 
 def read_string(buf: bytes, pos: int) -> bytes:
@@ -133,130 +100,33 @@ def lzf_decompress(data: bytes, size: int) -> bytes:
     return bytes(out)
 
 
-def _strings(per_element: int) -> Callable[[bytes, int], int]:
-    def skip(buf: bytes, pos: int) -> int:
-        count, pos = length(buf, pos)
-        for _ in range(count * per_element):
-            first = buf[pos]
-            pos = pos + 1 + first if first < 0x40 else skip_string(buf, pos)
-        return pos
-
-    return skip
-
-
-def _zset_ascii(buf: bytes, pos: int) -> int:
-    count, pos = length(buf, pos)
-    for _ in range(count):
-        pos = skip_string(buf, pos)
-        digits = buf[pos]
-        pos += 1 if digits >= 253 else 1 + digits
-    return pos
-
-
-def _zset_binary(buf: bytes, pos: int) -> int:
-    count, pos = length(buf, pos)
-    for _ in range(count):
-        pos = skip_string(buf, pos) + 8
-    return pos
-
-
-def _quicklist2(buf: bytes, pos: int) -> int:
-    count, pos = length(buf, pos)
-    for _ in range(count):
-        _, pos = length(buf, pos)
-        pos = skip_string(buf, pos)
-    return pos
-
-
-def _hash_field_expiry(buf: bytes, pos: int) -> int:
-    count, pos = length(buf, pos + _MILLISECONDS)
-    for _ in range(count):
-        _, pos = length(buf, pos)
-        pos = skip_string(buf, skip_string(buf, pos))
-    return pos
-
-
-def _listpack_field_expiry(buf: bytes, pos: int) -> int:
-    return skip_string(buf, pos + _MILLISECONDS)
-
-
-def _lengths(buf: bytes, pos: int, count: int) -> int:
-    for _ in range(count):
-        _, pos = length(buf, pos)
-    return pos
-
-
-def _stream(generation: int) -> Callable[[bytes, int], int]:
-    def skip(buf: bytes, pos: int) -> int:
-        packs, pos = length(buf, pos)
-        for _ in range(packs):
-            pos = skip_string(buf, skip_string(buf, pos))
-        # Elements and the last id; since generation 2 also the first id, the greatest deleted id, and the
-        # entries ever added.
-        pos = _lengths(buf, pos, 3 if generation == 1 else 8)
-        groups, pos = length(buf, pos)
-        for _ in range(groups):
-            pos = _lengths(buf, skip_string(buf, pos), 2 if generation == 1 else 3)
-            pending, pos = length(buf, pos)
-            for _ in range(pending):
-                _, pos = length(buf, pos + _STREAM_ID + _MILLISECONDS)
-            consumers, pos = length(buf, pos)
-            for _ in range(consumers):
-                pos = skip_string(buf, pos) + _MILLISECONDS * (2 if generation == 3 else 1)
-                owned, pos = length(buf, pos)
-                pos += owned * _STREAM_ID
-        return pos
-
-    return skip
-
-
-_SKIP: Final[Mapping[int, tuple[str, Callable[[bytes, int], int]]]] = {
-    0: ("string", skip_string),
-    1: ("list", _strings(1)),
-    2: ("set", _strings(1)),
-    3: ("zset", _zset_ascii),
-    4: ("hash", _strings(2)),
-    5: ("zset", _zset_binary),
-    9: ("hash", skip_string),
-    10: ("list", skip_string),
-    11: ("set", skip_string),
-    12: ("zset", skip_string),
-    13: ("hash", skip_string),
-    14: ("list", _strings(1)),
-    15: ("stream", _stream(1)),
-    16: ("hash", skip_string),
-    17: ("zset", skip_string),
-    18: ("list", _quicklist2),
-    19: ("stream", _stream(2)),
-    20: ("set", skip_string),
-    21: ("stream", _stream(3)),
-    24: ("hash", _hash_field_expiry),
-    25: ("hash", _listpack_field_expiry),
+_NAMES: Final[Mapping[int, str]] = {
+    **dict.fromkeys((0,), "string"),
+    **dict.fromkeys((1, 10, 14, 18), "list"),
+    **dict.fromkeys((2, 11, 20), "set"),
+    **dict.fromkeys((5, 12, 17), "zset"),
+    **dict.fromkeys((4, 13, 16, 24, 25), "hash"),
+    **dict.fromkeys((15, 19, 21), "stream"),
 }
-SKIPPERS: Final[Mapping[int, Callable[[bytes, int], int]]] = {kind: skip for kind, (_, skip) in _SKIP.items()}
+KNOWN_TYPES: Final = frozenset(_NAMES)
 
 
 def type_name(kind: int) -> str:
     """The Redis type (`string`, `hash`, ...) of an RDB value type. RdbUnsupported if it is not known."""
-    if kind not in _SKIP:
+    if kind not in _NAMES:
         raise RdbUnsupported(f"value type {kind} is not known (a module's value, or a newer server)")
-    return _SKIP[kind][0]
+    return _NAMES[kind]
 
 
-def skip_module_aux(buf: bytes, pos: int) -> int:
-    """The position behind a module's auxiliary field: its id, when, and values up to their end mark."""
-    pos = _lengths(buf, pos, 3)
-    while True:
-        opcode, pos = length(buf, pos)
-        if opcode == 0:
-            return pos
-        if opcode in (1, 2):
-            _, pos = length(buf, pos)
-        elif opcode == 3:
-            pos += 4
-        elif opcode == 4:
-            pos += 8
-        elif opcode == 5:
-            pos = skip_string(buf, pos)
-        else:
-            raise RdbError(f"module value opcode {opcode} is not known")
+def header_version(head: bytes) -> int:
+    """The RDB version of a stream that begins with these 9 bytes. RdbError if it is none."""
+    found = HEADER.fullmatch(head)
+    if found is None:
+        raise RdbError("the stream does not begin as an RDB file")
+    return int(found[1] or found[2])
+
+
+def library_name(code: bytes) -> str:
+    """The name of a library of functions, by the first line of its code (`#!lua name=...`); "" if it has none."""
+    words = code.split(b"\n", 1)[0].split()
+    return next((word[5:].decode("utf-8", "replace") for word in words if word.startswith(b"name=")), "")

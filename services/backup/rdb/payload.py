@@ -9,7 +9,7 @@ import anycrc  # type: ignore[import-untyped]
 _CRC64 = anycrc.Model("CRC64-REDIS")
 
 
-def crc64(data: bytes, crc: int = 0) -> int:
+def crc64(data: bytes | memoryview, crc: int = 0) -> int:
     """Redis' CRC-64 (Jones), continued from `crc`."""
     return int(_CRC64.calc(data, crc))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from services.backup.archive import ArchiveError, ArchiveReader, FileSource, Manifest, Sink, Source
+from services.backup.archive import ArchiveError, ArchiveReader, FileSource, KeyRing, Manifest, Sink, Source
 from services.backup.failure import JobFailed
 
 SUFFIX: Final = ".mhb"
@@ -59,8 +59,10 @@ class Repository:
     is synced. Names that are not backup ids are refused and never listed, symbolic links are not followed.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, keys: KeyRing | None = None) -> None:
         self.directory = directory
+        self.keys = keys
+        """What new archives are encrypted with, and what opens them; None: new archives are not encrypted."""
         self._lock: int | None = None
 
     def claim(self) -> None:
@@ -136,7 +138,7 @@ class Repository:
         except OSError as error:
             raise ArchiveError(f"the archive {path.name} cannot be opened: {error.strerror}") from error
         with os.fdopen(handle, "rb") as file:
-            reader = ArchiveReader(FileSource(file))
+            reader = ArchiveReader(FileSource(file), self.keys)
             if reader.manifest.snapshot.backup_id != backup_id:
                 raise ArchiveError(
                     f"the archive {path.name} holds another backup, {reader.manifest.snapshot.backup_id!r}"

@@ -132,6 +132,7 @@ async def test_a_lost_catalog_is_rebuilt_from_the_archives(server: RedisServer, 
     try:
         found = await second.manager.get_backup(backup.backup_id)
         found.verify_time.CopyFrom(backup.verify_time)
+        found.verify_level = backup.verify_level
         assert found == backup
         assert (await second.restore(backup.backup_id)).state == pb.RESTORE_STATE_COMPLETED
     finally:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from harness.backup.v1 import backup_pb2 as pb
-from services.backup.archive import ArchiveError, ArchiveReader
+from services.backup.archive import ArchiveError, ArchiveReader, Source
 from services.backup.failure import JobFailed
 from services.backup.retention import expired
 from services.backup.settings import BackupSettings
@@ -106,6 +106,9 @@ def test_links_and_strangers_are_not_archives(tmp_path: Path) -> None:
 def test_a_block_that_fails_leaves_no_file(tmp_path: Path) -> None:
     repository = Repository(tmp_path)
 
+    def check(source: Source) -> None:
+        ArchiveReader(source)
+
     def fill_the_disk() -> None:
         with repository.create("bkp_1") as sink:
             sink.write(b"half")
@@ -114,7 +117,7 @@ def test_a_block_that_fails_leaves_no_file(tmp_path: Path) -> None:
     def seal_too_early() -> None:
         with repository.create("bkp_1") as sink:
             sink.write(b"half")
-            sink.seal(lambda source: ArchiveReader(source).verify())
+            sink.seal(check)
 
     with pytest.raises(JobFailed, match="could not be written"):
         fill_the_disk()

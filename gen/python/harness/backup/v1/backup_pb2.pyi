@@ -53,6 +53,62 @@ BACKUP_STATE_CORRUPT: BackupState.ValueType  # 4
 """The archive was complete once, but is damaged or gone now. `error` says how."""
 Global___BackupState: _TypeAlias = BackupState  # noqa: Y015
 
+class _VerifyLevel:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VerifyLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VerifyLevel.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERIFY_LEVEL_UNSPECIFIED: _VerifyLevel.ValueType  # 0
+    """Not set; in a request, CONTENT."""
+    VERIFY_LEVEL_FOOTER: _VerifyLevel.ValueType  # 1
+    """The archive begins, ends and is as long as it says, and its manifest is right."""
+    VERIFY_LEVEL_FRAMES: _VerifyLevel.ValueType  # 2
+    """Every byte has the checksum that it was written with."""
+    VERIFY_LEVEL_CONTENT: _VerifyLevel.ValueType  # 3
+    """Everything decrypts, decompresses and parses, and counts and digests are those of the manifest."""
+    VERIFY_LEVEL_SERVER: _VerifyLevel.ValueType  # 4
+    """A scratch server loads it, and then holds exactly the values that it was made from."""
+
+class VerifyLevel(_VerifyLevel, metaclass=_VerifyLevelEnumTypeWrapper):
+    """How far an archive was, or is to be, verified. Each level includes those before it."""
+
+VERIFY_LEVEL_UNSPECIFIED: VerifyLevel.ValueType  # 0
+"""Not set; in a request, CONTENT."""
+VERIFY_LEVEL_FOOTER: VerifyLevel.ValueType  # 1
+"""The archive begins, ends and is as long as it says, and its manifest is right."""
+VERIFY_LEVEL_FRAMES: VerifyLevel.ValueType  # 2
+"""Every byte has the checksum that it was written with."""
+VERIFY_LEVEL_CONTENT: VerifyLevel.ValueType  # 3
+"""Everything decrypts, decompresses and parses, and counts and digests are those of the manifest."""
+VERIFY_LEVEL_SERVER: VerifyLevel.ValueType  # 4
+"""A scratch server loads it, and then holds exactly the values that it was made from."""
+Global___VerifyLevel: _TypeAlias = VerifyLevel  # noqa: Y015
+
+class _Consistency:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ConsistencyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Consistency.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONSISTENCY_UNSPECIFIED: _Consistency.ValueType  # 0
+    """Not set."""
+    CONSISTENCY_POINT_IN_TIME: _Consistency.ValueType  # 1
+    """All keys are as they were at one moment."""
+    CONSISTENCY_FUZZY: _Consistency.ValueType  # 2
+    """Each key is as it was at some moment between the begin and the end."""
+
+class Consistency(_Consistency, metaclass=_ConsistencyEnumTypeWrapper):
+    """What a backup promises about the moment at which it was taken."""
+
+CONSISTENCY_UNSPECIFIED: Consistency.ValueType  # 0
+"""Not set."""
+CONSISTENCY_POINT_IN_TIME: Consistency.ValueType  # 1
+"""All keys are as they were at one moment."""
+CONSISTENCY_FUZZY: Consistency.ValueType  # 2
+"""Each key is as it was at some moment between the begin and the end."""
+Global___Consistency: _TypeAlias = Consistency  # noqa: Y015
+
 class _RestoreState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -284,6 +340,9 @@ class PrefixSummary(_message.Message):
     BYTES_FIELD_NUMBER: _builtins.int
     EXPIRING_KEYS_FIELD_NUMBER: _builtins.int
     KEYS_BY_TYPE_FIELD_NUMBER: _builtins.int
+    FIRST_EXPIRY_FIELD_NUMBER: _builtins.int
+    LAST_EXPIRY_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     prefix: _builtins.str
     """The prefix, e.g. `orchestrator:`."""
     keys: _builtins.int
@@ -292,9 +351,21 @@ class PrefixSummary(_message.Message):
     """Bytes of the entries before compression."""
     expiring_keys: _builtins.int
     """Number of keys that have an expiry."""
+    digest: _builtins.str
+    """Canonical digest of keys, values and expiries, 32 hexadecimal digits: equal for equal data, whatever the server's version, the encoding
+    and the order. Empty for an archive of format 1.
+    """
     @_builtins.property
     def keys_by_type(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Number of keys by type: string, list, set, zset, hash, stream."""
+
+    @_builtins.property
+    def first_expiry(self) -> _timestamp_pb2.Timestamp:
+        """When the first of the keys expires."""
+
+    @_builtins.property
+    def last_expiry(self) -> _timestamp_pb2.Timestamp:
+        """When the last of the keys that have an expiry expires."""
 
     def __init__(
         self,
@@ -304,10 +375,13 @@ class PrefixSummary(_message.Message):
         bytes: _builtins.int = ...,
         expiring_keys: _builtins.int = ...,
         keys_by_type: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        first_expiry: _timestamp_pb2.Timestamp | None = ...,
+        last_expiry: _timestamp_pb2.Timestamp | None = ...,
+        digest: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_expiry", b"first_expiry", "last_expiry", b"last_expiry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "expiring_keys", b"expiring_keys", "keys", b"keys", "keys_by_type", b"keys_by_type", "prefix", b"prefix"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "digest", b"digest", "expiring_keys", b"expiring_keys", "first_expiry", b"first_expiry", "keys", b"keys", "keys_by_type", b"keys_by_type", "last_expiry", b"last_expiry", "prefix", b"prefix"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -323,6 +397,7 @@ class Source(_message.Message):
     REPLICATION_ID_FIELD_NUMBER: _builtins.int
     REPLICATION_OFFSET_FIELD_NUMBER: _builtins.int
     RDB_VERSION_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
     server_version: _builtins.str
     """Version of the server, e.g. `7.2.4`, as it says itself."""
     replication_id: _builtins.str
@@ -331,6 +406,8 @@ class Source(_message.Message):
     """Replication offset of the snapshot: the snapshot holds every write up to it and none after it."""
     rdb_version: _builtins.int
     """Version of the RDB format that the values are in."""
+    engine: _builtins.str
+    """`redis` or `valkey`."""
     def __init__(
         self,
         *,
@@ -338,10 +415,11 @@ class Source(_message.Message):
         replication_id: _builtins.str = ...,
         replication_offset: _builtins.int = ...,
         rdb_version: _builtins.int = ...,
+        engine: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rdb_version", b"rdb_version", "replication_id", b"replication_id", "replication_offset", b"replication_offset", "server_version", b"server_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "rdb_version", b"rdb_version", "replication_id", b"replication_id", "replication_offset", b"replication_offset", "server_version", b"server_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -368,6 +446,10 @@ class Backup(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
     RESTORE_ID_FIELD_NUMBER: _builtins.int
+    VERIFY_LEVEL_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    FLAGS_FIELD_NUMBER: _builtins.int
+    FUNCTIONS_FIELD_NUMBER: _builtins.int
     backup_id: _builtins.str
     """Id, `bkp_...`."""
     target: _builtins.str
@@ -384,6 +466,10 @@ class Backup(_message.Message):
     """Subject of the caller who asked for it."""
     restore_id: _builtins.str
     """Set if a restore took it, of what was there before."""
+    verify_level: Global___VerifyLevel.ValueType
+    """How far it was verified at verify_time."""
+    consistency: Global___Consistency.ValueType
+    """What it promises about its moment."""
     @_builtins.property
     def progress(self) -> Global___Progress:
         """Progress, while RUNNING; the final figures after."""
@@ -402,7 +488,7 @@ class Backup(_message.Message):
 
     @_builtins.property
     def verify_time(self) -> _timestamp_pb2.Timestamp:
-        """When its archive was last verified in full."""
+        """When its archive was last verified."""
 
     @_builtins.property
     def source(self) -> Global___Source:
@@ -411,6 +497,16 @@ class Backup(_message.Message):
     @_builtins.property
     def prefixes(self) -> _containers.RepeatedCompositeFieldContainer[Global___PrefixSummary]:
         """What it holds, one entry a prefix of the target."""
+
+    @_builtins.property
+    def flags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What a reader must know, in stable words: WHOLE_STREAM (the server's stream as it came, because something in it is not known here: it can
+        be exported, and restored offline), MODULE_DATA_LEFT_OUT, NO_SOURCE_CHECKSUM.
+        """
+
+    @_builtins.property
+    def functions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the server's libraries of functions that are in it."""
 
     def __init__(
         self,
@@ -430,10 +526,14 @@ class Backup(_message.Message):
         digest: _builtins.str = ...,
         created_by: _builtins.str = ...,
         restore_id: _builtins.str = ...,
+        verify_level: Global___VerifyLevel.ValueType = ...,
+        consistency: Global___Consistency.ValueType = ...,
+        flags: _abc.Iterable[_builtins.str] | None = ...,
+        functions: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "progress", b"progress", "source", b"source", "verify_time", b"verify_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_bytes", b"archive_bytes", "backup_id", b"backup_id", "create_time", b"create_time", "created_by", b"created_by", "digest", b"digest", "end_time", b"end_time", "error", b"error", "keys", b"keys", "prefixes", b"prefixes", "progress", b"progress", "restore_id", b"restore_id", "source", b"source", "state", b"state", "target", b"target", "verify_time", b"verify_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_bytes", b"archive_bytes", "backup_id", b"backup_id", "consistency", b"consistency", "create_time", b"create_time", "created_by", b"created_by", "digest", b"digest", "end_time", b"end_time", "error", b"error", "flags", b"flags", "functions", b"functions", "keys", b"keys", "prefixes", b"prefixes", "progress", b"progress", "restore_id", b"restore_id", "source", b"source", "state", b"state", "target", b"target", "verify_level", b"verify_level", "verify_time", b"verify_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -813,16 +913,20 @@ class VerifyBackupRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BACKUP_ID_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
     backup_id: _builtins.str
     """The backup."""
+    level: Global___VerifyLevel.ValueType
+    """How far; CONTENT when unspecified."""
     def __init__(
         self,
         *,
         backup_id: _builtins.str = ...,
+        level: Global___VerifyLevel.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_id", b"backup_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_id", b"backup_id", "level", b"level"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -865,6 +969,50 @@ class VerifyBackupResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VerifyBackupResponse: _TypeAlias = VerifyBackupResponse  # noqa: Y015
+
+@_typing.final
+class ExportBackupRequest(_message.Message):
+    """Request of ExportBackup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKUP_ID_FIELD_NUMBER: _builtins.int
+    backup_id: _builtins.str
+    """The backup."""
+    def __init__(
+        self,
+        *,
+        backup_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_id", b"backup_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportBackupRequest: _TypeAlias = ExportBackupRequest  # noqa: Y015
+
+@_typing.final
+class ExportBackupResponse(_message.Message):
+    """One piece of the file of ExportBackup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next bytes of the RDB file."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportBackupResponse: _TypeAlias = ExportBackupResponse  # noqa: Y015
 
 @_typing.final
 class DeleteBackupRequest(_message.Message):

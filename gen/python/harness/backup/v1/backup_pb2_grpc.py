@@ -72,6 +72,11 @@ class BackupServiceStub:
                 request_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.VerifyBackupRequest.SerializeToString,
                 response_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.VerifyBackupResponse.FromString,
                 _registered_method=True)
+        self.ExportBackup = channel.unary_stream(
+                '/harness.backup.v1.BackupService/ExportBackup',
+                request_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.ExportBackupRequest.SerializeToString,
+                response_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.ExportBackupResponse.FromString,
+                _registered_method=True)
         self.DeleteBackup = channel.unary_unary(
                 '/harness.backup.v1.BackupService/DeleteBackup',
                 request_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.DeleteBackupRequest.SerializeToString,
@@ -163,10 +168,22 @@ class BackupServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyBackup(self, request, context):
-        """Reads the whole archive again: the manifest, every frame's checksum, every entry, and the counts that the manifest claims. The answer
-        says whether it is whole; a backup whose archive is damaged or gone becomes CORRUPT, and one that is whole again becomes COMPLETED.
+        """Verifies an archive again, as far as `level` says, and records how far and when. The answer says whether it is whole; a backup whose archive is
+        damaged or gone becomes CORRUPT, and one that is whole again becomes COMPLETED.
 
-        Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_NOT_COMPLETE: it is still running, or it failed and left no archive).
+        Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_NOT_COMPLETE: it is still running, or it failed and left no archive;
+        ARCHIVE_LOCKED: it is encrypted with a key that the service does not have; SCRATCH_SERVER_MISSING, SCRATCH_SERVER_TOO_OLD, LEVEL_NOT_POSSIBLE:
+        level SERVER cannot be reached here).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportBackup(self, request, context):
+        """Streams a backup as a plain RDB file, which a server of the source's version or a newer one loads at its start: all its prefixes, and the
+        server's functions. Every frame is verified before it is sent; the file is whole only if the stream ends without an error.
+
+        Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_NOT_COMPLETE; ARCHIVE_LOCKED); DATA_LOSS (ARCHIVE_DAMAGED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -268,6 +285,11 @@ def add_BackupServiceServicer_to_server(servicer, server):
                     servicer.VerifyBackup,
                     request_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.VerifyBackupRequest.FromString,
                     response_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.VerifyBackupResponse.SerializeToString,
+            ),
+            'ExportBackup': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportBackup,
+                    request_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.ExportBackupRequest.FromString,
+                    response_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.ExportBackupResponse.SerializeToString,
             ),
             'DeleteBackup': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteBackup,
@@ -470,6 +492,33 @@ class BackupService:
             '/harness.backup.v1.BackupService/VerifyBackup',
             harness_dot_backup_dot_v1_dot_backup__pb2.VerifyBackupRequest.SerializeToString,
             harness_dot_backup_dot_v1_dot_backup__pb2.VerifyBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/harness.backup.v1.BackupService/ExportBackup',
+            harness_dot_backup_dot_v1_dot_backup__pb2.ExportBackupRequest.SerializeToString,
+            harness_dot_backup_dot_v1_dot_backup__pb2.ExportBackupResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,10 +51,18 @@ class BackupServiceStub:
     Errors: NOT_FOUND (BACKUP_NOT_FOUND).
     """
     VerifyBackup: _aio.UnaryUnaryMultiCallable[_backup_pb2.VerifyBackupRequest, _backup_pb2.VerifyBackupResponse]
-    """Reads the whole archive again: the manifest, every frame's checksum, every entry, and the counts that the manifest claims. The answer
-    says whether it is whole; a backup whose archive is damaged or gone becomes CORRUPT, and one that is whole again becomes COMPLETED.
+    """Verifies an archive again, as far as `level` says, and records how far and when. The answer says whether it is whole; a backup whose archive is
+    damaged or gone becomes CORRUPT, and one that is whole again becomes COMPLETED.
 
-    Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_NOT_COMPLETE: it is still running, or it failed and left no archive).
+    Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_NOT_COMPLETE: it is still running, or it failed and left no archive;
+    ARCHIVE_LOCKED: it is encrypted with a key that the service does not have; SCRATCH_SERVER_MISSING, SCRATCH_SERVER_TOO_OLD, LEVEL_NOT_POSSIBLE:
+    level SERVER cannot be reached here).
+    """
+    ExportBackup: _aio.UnaryStreamMultiCallable[_backup_pb2.ExportBackupRequest, _backup_pb2.ExportBackupResponse]
+    """Streams a backup as a plain RDB file, which a server of the source's version or a newer one loads at its start: all its prefixes, and the
+    server's functions. Every frame is verified before it is sent; the file is whole only if the stream ends without an error.
+
+    Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_NOT_COMPLETE; ARCHIVE_LOCKED); DATA_LOSS (ARCHIVE_DAMAGED).
     """
     DeleteBackup: _aio.UnaryUnaryMultiCallable[_backup_pb2.DeleteBackupRequest, _backup_pb2.DeleteBackupResponse]
     """Deletes a backup: the archive and its entry in the catalog.
@@ -170,10 +178,24 @@ class BackupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _backup_pb2.VerifyBackupRequest,
         context: _aio.ServicerContext[_backup_pb2.VerifyBackupRequest, _abc.Awaitable[_backup_pb2.VerifyBackupResponse]],
     ) -> _abc.Awaitable[_backup_pb2.VerifyBackupResponse]:
-        """Reads the whole archive again: the manifest, every frame's checksum, every entry, and the counts that the manifest claims. The answer
-        says whether it is whole; a backup whose archive is damaged or gone becomes CORRUPT, and one that is whole again becomes COMPLETED.
+        """Verifies an archive again, as far as `level` says, and records how far and when. The answer says whether it is whole; a backup whose archive is
+        damaged or gone becomes CORRUPT, and one that is whole again becomes COMPLETED.
 
-        Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_NOT_COMPLETE: it is still running, or it failed and left no archive).
+        Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_NOT_COMPLETE: it is still running, or it failed and left no archive;
+        ARCHIVE_LOCKED: it is encrypted with a key that the service does not have; SCRATCH_SERVER_MISSING, SCRATCH_SERVER_TOO_OLD, LEVEL_NOT_POSSIBLE:
+        level SERVER cannot be reached here).
+        """
+
+    @_abc_1.abstractmethod
+    def ExportBackup(
+        self,
+        request: _backup_pb2.ExportBackupRequest,
+        context: _aio.ServicerContext[_backup_pb2.ExportBackupRequest, _abc.AsyncIterator[_backup_pb2.ExportBackupResponse]],
+    ) -> _abc.AsyncIterator[_backup_pb2.ExportBackupResponse]:
+        """Streams a backup as a plain RDB file, which a server of the source's version or a newer one loads at its start: all its prefixes, and the
+        server's functions. Every frame is verified before it is sent; the file is whole only if the stream ends without an error.
+
+        Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_NOT_COMPLETE; ARCHIVE_LOCKED); DATA_LOSS (ARCHIVE_DAMAGED).
         """
 
     @_abc_1.abstractmethod

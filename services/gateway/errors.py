@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from services.gateway import jsonwrite
@@ -80,7 +81,7 @@ def upstream_failure(exc: grpc.aio.AioRpcError, service: str, request_id: str) -
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
                 status = status_pb2.Status.FromString(value)
-            except ValueError:
+            except DecodeError:
                 break
             return _failure(status, http_status(status.code))
     if exc.code() is grpc.StatusCode.UNAVAILABLE:
@@ -96,7 +97,7 @@ def _failure(status: status_pb2.Status, http: int) -> Failure:
     headers = []
     if status.code == code_pb2.UNAUTHENTICATED:
         # As grpc-gateway has it: the message, not a challenge by RFC 9110.
-        headers.append(("www-authenticate", status.message.encode("ascii", "replace").decode("ascii")))
+        headers.append(("www-authenticate", status.message))
     retry = error_details_pb2.RetryInfo()
     for detail in status.details:
         if detail.TypeName() == retry.DESCRIPTOR.full_name and detail.Unpack(retry):

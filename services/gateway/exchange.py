@@ -26,6 +26,8 @@ JSON = "application/json"
 # What may come back in logs and headers; anything else is replaced by an id of ours.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 _NO_RPC = "none"
+# What a header cannot hold: the end of a line would begin another one.
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 class Exchange:
@@ -85,7 +87,7 @@ class Exchange:
             {
                 "type": "http.response.start",
                 "status": status,
-                "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines],
+                "headers": _encoded(lines),
                 "trailers": trailers,
             }
         )
@@ -96,8 +98,8 @@ class Exchange:
 
     async def trail(self, headers: HeaderPairs) -> None:
         """Send the trailers that `start` has announced, after the end of the body."""
-        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        await self._send({"type": "http.response.trailers", "headers": lines, "more_trailers": False})
+        message = {"type": "http.response.trailers", "headers": _encoded(headers), "more_trailers": False}
+        await self._send(message)
 
     async def reply(self, status: int, body: bytes, headers: HeaderPairs, trailers: HeaderPairs | None = None) -> None:
         """Send a whole answer; packed, where the client takes that and it gains something."""
@@ -136,3 +138,7 @@ class Exchange:
             log.warning("http", **facts)
         else:
             log.debug("http", **facts)
+
+
+def _encoded(headers: HeaderPairs) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), _UNPRINTABLE.sub("?", value).encode("ascii")) for name, value in headers]

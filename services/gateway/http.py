@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from services.runtime.errors import ConfigurationError, DeadlineExceeded, Invali
 log = structlog.get_logger(__name__)
 
 _BACKLOG = 2048
+# Below it, uvicorn tells how it starts and stops, and of every request that is not HTTP: whoever sends one.
+_UVICORN_LOG_LEVEL = logging.ERROR
 _HEADER_FIELD_OVERHEAD = 4  # the colon, the space and the line's end
 
 
@@ -38,6 +41,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._reading_head = True
         self._head_bytes = 0
+        self._head_size = 0
         self._refusal: Failure | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -59,7 +63,6 @@ class GuardedProtocol(HttpToolsProtocol):
             # A single header may arrive in many pieces before the parser tells of it.
             self._head_bytes += len(data)
         super().data_received(data)
-        # More than one read of the socket can hold: then it is not the body behind the headers.
         if self._reading_head and self._head_bytes > self._limits.gateway_max_header_bytes:
             self._refuse(431, InvalidArgument("HEADERS_TOO_LARGE", self._too_large()), "header_bytes")
 
@@ -204,6 +207,7 @@ class HttpServer:
             ssl_ca_certs=str(settings.tls_client_ca_file) if settings.tls_client_ca_file else None,
             ssl_cert_reqs=ssl.CERT_REQUIRED if settings.tls_client_ca_file else ssl.CERT_NONE,
         )
+        logging.getLogger("uvicorn.error").setLevel(_UVICORN_LOG_LEVEL)
         self._server = _Uvicorn(self._config)
         self._serving: asyncio.Task[None] | None = None
 

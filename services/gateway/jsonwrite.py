@@ -119,7 +119,8 @@ def _number(value: float) -> Any:
         return "NaN"
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
-    return int(value) if abs(value) < _WHOLE and value.is_integer() else value
+    # Minus zero is a double, and no integer.
+    return int(value) if abs(value) < _WHOLE and value.is_integer() and str(value) != "-0.0" else value
 
 
 def _shortest(value: float) -> float:

@@ -19,7 +19,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from services.gateway import jsonread, texts
-from services.gateway.bindings import FieldPath
+from services.gateway.bindings import TEXTUAL, FieldPath
 from services.gateway.fields import entry_of, is_map
 from services.gateway.texts import Unreadable
 
@@ -82,9 +82,12 @@ def fill(message: Any, parameters: Parameters, taken: Sequence[tuple[str, ...]])
         if match := _ENTRY.fullmatch(key):
             name, entry = match[1], match[2]
         try:
-            path = _resolve(message.DESCRIPTOR, name.split("."))
+            names = name.split(".")
+            path = _resolve(message.DESCRIPTOR, names)
             if path is None or any(_overlap(path, set_already) for set_already in taken):
                 continue
+            if len(path) < len(names):
+                raise Unreadable(f"{path[-1].name} is not a message that has fields")
             spelled = ".".join(field.name for field in path) + (f"[{entry}]" if entry is not None else "")
             if spelled in given:
                 raise Unreadable("it is given twice, under different names")
@@ -127,16 +130,12 @@ def _overlap(path: FieldPath, taken: tuple[str, ...]) -> bool:
 
 
 def _resolve(descriptor: Descriptor, names: Iterable[str]) -> FieldPath | None:
-    """The fields along a path of names; None where there is no such field.
-
-    Raises:
-        Unreadable: the path leads through something that is not a message.
-    """
+    """The fields along a path of names, up to one that has no fields of its own; None where there is no such field."""
     found: list[FieldDescriptor] = []
     inside: Descriptor | None = descriptor
     for name in names:
         if inside is None or (found and found[-1].is_repeated):
-            raise Unreadable(f"{found[-1].name} is not a message that has fields")
+            break
         field = inside.fields_by_name.get(name) or _by_json_name(inside, name)
         if field is None:
             return None
@@ -219,7 +218,7 @@ def _message_reader(descriptor: Descriptor) -> Callable[[Any, str], None]:
     reader = _READERS.get(name)
     if reader is not None:
         return reader
-    if name.startswith("google.protobuf.") and name.endswith("Value") and name != "google.protobuf.Value":
+    if name in TEXTUAL:
         read = texts.scalar_reader(descriptor.fields_by_name["value"])
 
         def read_wrapper(message: Any, text: str) -> None:

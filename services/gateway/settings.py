@@ -22,7 +22,7 @@ class GatewaySettings(ServiceSettings):
     backup_address: str = Field("127.0.0.1:50053", description="where the backup service listens")
 
     gateway_max_header_bytes: int = Field(
-        24 * 1024, ge=1024, description="of a request: its target and its headers; a token alone may have 8 KiB"
+        16 * 1024, ge=1024, description="of a request's target and headers; what gRPC takes of them as metadata"
     )
     gateway_max_body_bytes: int = Field(
         6 * 1024 * 1024, ge=1024, description="of a request, unpacked; base64 takes a third more than what it holds"
@@ -38,6 +38,9 @@ class GatewaySettings(ServiceSettings):
     gateway_max_streams: int = Field(2048, ge=0, description="streams at the same time; more are answered with 429")
     gateway_heartbeat_seconds: float = Field(
         15.0, gt=0, description="a comment this often keeps an idle event stream open through proxies"
+    )
+    gateway_event_grace_seconds: float = Field(
+        1.0, gt=0, description="an event stream without events begins after this; an error before it has a status"
     )
     gateway_cors_origins: list[str] = Field(
         default_factory=list, description='JSON list of origins whose pages may call, or ["*"]; none by default'

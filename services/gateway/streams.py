@@ -29,9 +29,6 @@ from services.runtime.errors import InvalidArgument, ResourceExhausted, Unavaila
 
 EVENT_STREAM = "text/event-stream"
 _AFTER = "after_"
-# How long a stream that is resumed may turn out to have nothing more before it is begun: what has ended is then
-# answered with 204, which tells a browser not to come back.
-_RESUME_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -135,6 +132,7 @@ class Streams:
     def __init__(self, settings: GatewaySettings, draining: asyncio.Event) -> None:
         self._max = settings.gateway_max_streams
         self._heartbeat = settings.gateway_heartbeat_seconds
+        self._grace = settings.gateway_event_grace_seconds
         self._draining = draining
         self._open = 0
 
@@ -155,13 +153,11 @@ class Streams:
             ClientGone: the client has closed the connection; the call is cancelled.
         """
         form: _Lines | _Events = _Lines(binding)
-        resuming = False
         if _accepts_events(exchange.header("accept")):
             form = _Events(binding)
             resume, last = resume_of(binding.method), exchange.header("last-event-id")
             if resume is not None and last:
                 resume.apply(request, last)
-                resuming = True
         if self._open >= self._max:
             raise ResourceExhausted("TOO_MANY_STREAMS", "the gateway sends as many streams as it may; try again")
         call = stub(request.SerializeToString(), metadata=pairs, timeout=timeout)
@@ -170,7 +166,7 @@ class Streams:
         self._open += 1
         STREAMS.inc()
         try:
-            await _Stream(exchange, form, call, owner, self._draining).send(self._heartbeat, resuming=resuming)
+            await _Stream(exchange, form, call, owner, self._draining, self._grace).send(self._heartbeat)
         except asyncio.CancelledError:
             if watching.done():
                 raise ClientGone from None
@@ -186,20 +182,27 @@ class _Stream:
     """One stream on its way."""
 
     def __init__(
-        self, exchange: Exchange, form: _Lines | _Events, call: Any, owner: str, draining: asyncio.Event
+        self,
+        exchange: Exchange,
+        form: _Lines | _Events,
+        call: Any,
+        owner: str,
+        draining: asyncio.Event,
+        grace: float,
     ) -> None:
         self._exchange = exchange
         self._form = form
         self._call = call
         self._owner = owner
         self._draining = draining
+        self._grace = grace
 
-    async def send(self, heartbeat: float, *, resuming: bool) -> None:
+    async def send(self, heartbeat: float) -> None:
         call, form, exchange = self._call, self._form, self._exchange
         ending = asyncio.ensure_future(self._draining.wait())
         reading = asyncio.ensure_future(call.read())
         try:
-            await self._begin(reading, resuming=resuming)
+            await self._begin(reading, ending)
             while True:
                 if not reading.done():
                     both: set[asyncio.Future[Any]] = {reading, ending}
@@ -225,22 +228,16 @@ class _Stream:
             reading.cancel()
             await asyncio.gather(ending, reading, return_exceptions=True)
 
-    async def _begin(self, reading: asyncio.Future[Any], *, resuming: bool) -> None:
-        """Start the answer as soon as the service has admitted the call, even if nothing is there to send."""
-        if resuming:
-            await asyncio.wait({reading}, timeout=_RESUME_SECONDS)
-            return
-        admitted = asyncio.ensure_future(self._call.initial_metadata())
-        try:
-            both: set[asyncio.Future[Any]] = {admitted, reading}
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            # A call that fails at once has no initial metadata of its own: its status decides.
-            if not reading.done() and self._call.done():
-                await asyncio.wait({reading})
-            if not reading.done():
-                await self._start()
-        finally:
-            admitted.cancel()
+    async def _begin(self, reading: asyncio.Future[Any], ending: asyncio.Future[Any]) -> None:
+        """Wait for what decides the answer's status: a first response, or the error or the end in its place.
+
+        Events begin without one after a while, so that a browser knows that it is connected; lines of JSON do not.
+        """
+        first: set[asyncio.Future[Any]] = {reading, ending}
+        grace = self._grace if self._form.content_type == EVENT_STREAM else None
+        await asyncio.wait(first, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done() and not ending.done():
+            await self._start()
 
     async def _start(self, status: int = 200) -> None:
         if not self._exchange.started:
@@ -253,6 +250,7 @@ class _Stream:
 
     async def _finish(self) -> None:
         if not self._exchange.started and self._form.content_type == EVENT_STREAM:
+            # There was nothing, and nothing will follow: this tells a browser not to come back.
             await self._exchange.start(204, [])
             await self._exchange.write(b"", more=False)
             return

@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import RpcError, StatusCode
 from grpc.aio import AioRpcError
@@ -175,7 +175,7 @@ def _details(exc: AioRpcError) -> list[AnyMessage]:
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
                 return list(status_pb2.Status.FromString(value).details)
-            except ValueError:
+            except DecodeError:
                 return []
     return []
 

@@ -43,7 +43,7 @@ def test_dev_stops_everything_in_order(tmp_path: Path, number: signal.Signals) -
     ) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
-        assert set(told["addresses"]) == {"orchestrator", "approval", "backup"}
+        assert set(told["addresses"]) == {"orchestrator", "approval", "backup", "gateway"}
         assert set(told["tokens"]) == {"alice", "bob", "root", "worker"}
         process.send_signal(number)
         assert process.wait(30) == 0

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from motherharness.devstack.redis import SERVICES
 from motherharness.devstack.stack import IDENTITIES, Stack, StackError
 
 POLL_SECONDS = 0.5
@@ -27,7 +26,7 @@ def serve(home: Path | None, root: Path | None, *, as_json: bool) -> None:
         signal.signal(number, lambda *_: stopping.set())
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     console.print("starting ...", style="dim")
-    with Stack(home, root=root, default_ports=True) as stack:
+    with Stack(home, root=root, gateway=True, default_ports=True) as stack:
         if as_json:
             print(json.dumps(described(stack)), flush=True)
         else:
@@ -42,7 +41,7 @@ def serve(home: Path | None, root: Path | None, *, as_json: bool) -> None:
 def described(stack: Stack) -> dict[str, object]:
     """Return addresses, tokens and folders for programs."""
     return {
-        "addresses": {name: stack.address(name) for name in SERVICES},
+        "addresses": {name: stack.address(name) for name in stack.servers},
         "tokens": {subject: stack.token(subject) for subject in IDENTITIES},
         "jwt_secret": stack.secret,
         "logs": str(stack.home / "logs"),
@@ -53,7 +52,7 @@ def described(stack: Stack) -> dict[str, object]:
 def introduce(stack: Stack, console: Console) -> None:
     """Print addresses, tokens and lines to try."""
     places = Table("SERVICE", "ADDRESS", box=None, pad_edge=False)
-    for name in SERVICES:
+    for name in stack.servers:
         places.add_row(name, stack.address(name))
     console.print(places)
     console.print(f"\nlogs in {stack.home / 'logs'}; the worker's agents work in {stack.root}\n")
@@ -65,6 +64,10 @@ def introduce(stack: Stack, console: Console) -> None:
         console.print(Text(f"export {variable}={'$ALICE' if variable == 'HARNESS_TOKEN' else value}"))
     console.print("\nFive lines for grpcurl (`make tools` builds it into .build/bin):", style="bold")
     for command in grpcurl_lines(stack):
+        console.print(Text(command))
+    documentation = f"http://{stack.address('gateway')}/documentation"
+    console.print(f"\nThe same over HTTP; {documentation} describes it all:", style="bold")
+    for command in curl_lines(stack):
         console.print(Text(command))
     console.print("\nCtrl-C stops everything.", style="dim")
 
@@ -81,4 +84,15 @@ def grpcurl_lines(stack: Stack) -> list[str]:
         f"grpcurl -plaintext {alice} {orchestrator} harness.orchestrator.v1.ProjectService/ListProjects",
         f'grpcurl -plaintext {bob} -d \'{{"state": "APPROVAL_STATE_PENDING"}}\' {approval} '
         "harness.approval.v1.ApprovalService/ListApprovals",
+    ]
+
+
+def curl_lines(stack: Stack) -> list[str]:
+    """Return three calls through the gateway."""
+    gateway = f"http://{stack.address('gateway')}"
+    alice, bob = '-H "Authorization: Bearer $ALICE"', '-H "Authorization: Bearer $BOB"'
+    return [
+        f"curl -s {gateway}/health",
+        f"curl -s {alice} {gateway}/v1/projects",
+        f"curl -s {bob} '{gateway}/v1/approvals?state=APPROVAL_STATE_PENDING'",
     ]

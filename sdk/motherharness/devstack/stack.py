@@ -1,4 +1,4 @@
-"""The whole suite on one machine: Redis, the three services and a worker, each a process of its own."""
+"""The whole suite on one machine: Redis, the three services, the gateway and a worker, each a process of its own."""
 
 import contextlib
 import json
@@ -30,9 +30,9 @@ from motherharness.signing_keys import create
 from motherharness.tokens import mint
 from motherharness.transport import Connection
 
-DEFAULT_PORTS = {"orchestrator": 50051, "approval": 50052, "backup": 50053}
+DEFAULT_PORTS = {"orchestrator": 50051, "approval": 50052, "backup": 50053, "gateway": 8000}
 # What is stopped first must not miss what is stopped later.
-STOP_ORDER = ("worker", "orchestrator", "approval", "backup", "redis")
+STOP_ORDER = ("gateway", "worker", "orchestrator", "approval", "backup", "redis")
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 15.0
 TOKEN_TTL = 30 * 24 * 3600.0
@@ -56,7 +56,8 @@ class Stack:
         root: where the worker's agents work; default a directory in home.
         agents: of the worker, as in `python -m motherharness.agents --agents`; empty starts none.
         concurrency: steps the worker carries out at the same time.
-        default_ports: listen on 50051 to 50053 where these are free; otherwise on any free ports.
+        gateway: start the HTTP gateway, too.
+        default_ports: listen on 50051 to 50053 and 8000 where these are free; otherwise on any free ports.
         environment: variables added for one process, by its name.
     """
 
@@ -67,6 +68,7 @@ class Stack:
         root: Path | None = None,
         agents: str = "shell,files,http",
         concurrency: int = 8,
+        gateway: bool = False,
         default_ports: bool = False,
         environment: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
@@ -77,6 +79,7 @@ class Stack:
         self.secret = secrets.token_urlsafe(48)
         self._agents = agents
         self._concurrency = concurrency
+        self.servers = (*SERVICES, "gateway") if gateway else SERVICES
         self._environment = {name: dict(values) for name, values in (environment or {}).items()}
         self._passwords = new_passwords()
         self._guardian = Guardian()
@@ -152,9 +155,9 @@ class Stack:
         if not any(self.signing_keys.glob("*.pem")):
             create(self.signing_keys)
         self.launch("redis")
-        for name in SERVICES:
+        for name in self.servers:
             self._spawn(name)
-        for name in SERVICES:
+        for name in self.servers:
             self._await_ready(name)
         if self._agents:
             self._spawn("worker")
@@ -226,6 +229,15 @@ class Stack:
             return kept
         if name == "worker":
             told = self.client_environment("worker")
+        elif name == "gateway":
+            # No secret: it passes on the tokens of its callers.
+            told = {
+                "HARNESS_ENVIRONMENT": "development",
+                "HARNESS_LISTEN": self.address(name),
+                "HARNESS_READY_FILE": str(self._ready_file(name)),
+                "HARNESS_LOG_FORMAT": "json",
+                **{f"HARNESS_{service.upper()}_ADDRESS": self.address(service) for service in SERVICES},
+            }
         else:
             told = {
                 "HARNESS_ENVIRONMENT": "development",

@@ -19,7 +19,9 @@ from tests.support.tokens import JWT_SECRET
 
 
 def gateway_settings(**values: Any) -> GatewaySettings:
-    return GatewaySettings(**{"listen": "127.0.0.1:0", "drain_seconds": 5.0, **values})
+    return GatewaySettings(
+        **{"listen": "127.0.0.1:0", "drain_seconds": 5.0, "gateway_event_grace_seconds": 30.0, **values}
+    )
 
 
 @asynccontextmanager
@@ -54,3 +56,18 @@ async def gateway(shelf: Server) -> AsyncIterator[Gateway]:
 async def http(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(gateway) as client:
         yield client
+
+
+@pytest.fixture
+async def own_shelf() -> AsyncIterator[tuple[Server, ShelfServicer]]:
+    """The service for one test alone, and what it sees."""
+    servicer = ShelfServicer()
+    settings = ServiceSettings(jwt_secret=SecretStr(JWT_SECRET), drain_seconds=1)
+    async with Server(settings, name="shelf", services=[ServiceRegistration(add_shelf, servicer)]) as server:
+        yield server, servicer
+
+
+@pytest.fixture
+async def own_gateway(own_shelf: tuple[Server, ShelfServicer]) -> AsyncIterator[Gateway]:
+    async with shelf_gateway(own_shelf[0].address) as running:
+        yield running

@@ -33,6 +33,11 @@ class Method:
     # Of the google.api.http rule: "" (none), "*" or the name of a field.
     body: str
 
+    @property
+    def resumable(self) -> bool:
+        """Whether it streams from a place on that the caller names: the gateway goes by the same sign."""
+        return self.streams and any(field.name.startswith("after_") for field in self.request.fields)
+
 
 @dataclass
 class Contract:

@@ -87,9 +87,10 @@ PLACE = re.compile(r"{([^}]*)}")
 ALWAYS = frozenset(FAILURES) - {404, 409}
 STREAM = (
     'The answer is a stream of lines, each a JSON object: `{{"result": {name}}}` for each message, and, should it '
-    'break, `{{"error": Status}}` as the last one. With `Accept: text/event-stream` the same objects come as '
-    "server-sent events."
+    'break, `{{"error": Status}}` as the last one. With `Accept: text/event-stream` it comes as server-sent events: '
+    "each message in the `data` of one, and at the end an event `end`, or `error` with a `Status`."
 )
+RESUMED = "To go on after a break, send the `id` of the last event as `Last-Event-ID`, as browsers do by themselves."
 
 
 def finish(document: Json, contract: Contract, examples: Json) -> Json:
@@ -185,6 +186,8 @@ def _describe(operation: Json, method: Method) -> None:
     operation["summary"] = summary[0].upper() + summary[1:]
     if method.streams:
         rest.append(STREAM.format(name=method.response.name))
+        if method.resumable:
+            rest.append(RESUMED)
     rest.append("No token is needed." if method.public else f"Roles: {_listed(method.roles)}.")
     operation["description"] = "\n\n".join(rest)
 
@@ -261,6 +264,8 @@ def _add_responses(document: Json, operation: Json, method: Method) -> None:
     if method.streams:
         responses["200"]["description"] = "A stream of lines, each a JSON object."
         operation["x-stream"] = True
+        if method.resumable:
+            responses["204"] = {"description": "There is nothing more: the stream that was to go on has ended."}
     # In the order of a reader: what is wanted, what can go wrong, all else.
     operation["responses"] = {key: responses[key] for key in sorted(responses)}
 

@@ -41,10 +41,7 @@ SCHEMA_OTHER = {"$ref", "properties", "items", "additionalProperties", "example"
     "exclusiveMinimum",
     "exclusiveMaximum",
 }
-EVENTS = (
-    "The same objects as server-sent events: each in the `data` of an event, its number in `id`. "
-    "To go on after a break, send the last id as `Last-Event-ID`."
-)
+EVENTS = "Server-sent events: each message in the `data` of one; at the end an event `end`, or `error` with a Status."
 
 
 class Unknown(ValueError):
@@ -133,6 +130,8 @@ def _response(response: Json, where: str, *, events: bool) -> Json:
     if response.keys() == {"$ref"}:
         return {"$ref": "#/components/responses/" + response["$ref"].removeprefix(RESPONSES)}
     _only(response, RESPONSE, where)
+    if "schema" not in response:
+        return {"description": response["description"]}
     media = {"schema": schema(response["schema"], where)}
     examples = response.get("examples", {})
     _only(examples, {JSON_TYPE}, f"{where}: examples")

@@ -52,13 +52,23 @@ dev: setup ## Run the whole suite here; print ports, tokens and grpcurl lines to
 WORKERS := auto
 .PHONY: test
 test: setup ## Run all tests but the long fault test; PYTEST="-k name" narrows it, WORKERS=0 is one process
-	@$(BIN)/pytest tests -q -m "not faults" --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST)
+	@$(BIN)/pytest tests -q -m "not faults and not documents" --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST)
 
 # How often to kill, in each of the tests; empty is what each has, some 15 to 60.
 KILLS :=
 .PHONY: test-faults
 test-faults: setup ## Kill processes at random moments, and count what was lost or done twice (KILLS=100, PYTEST="-k approval")
 	@$(if $(KILLS),HARNESS_FAULT_KILLS=$(KILLS)) $(BIN)/pytest tests -q -m faults $(PYTEST)
+
+DOCUMENTS_SECONDS := 50
+.PHONY: test-documents
+test-documents: setup ## Hold the gateway against its OpenAPI document for DOCUMENTS_SECONDS=50, as each role
+	@HARNESS_CONFORMANCE_SECONDS=$(DOCUMENTS_SECONDS) $(BIN)/pytest tests -q -m documents $(PYTEST)
+
+# Debian's and Ubuntu's; HARNESS_CHROMIUM names another one.
+.PHONY: browser
+browser: ## Install Chromium for the browser tests, where there is none (needs root)
+	@command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; }
 
 FUZZ_STAMP := .venv/.fuzz
 $(FUZZ_STAMP): requirements/fuzz.txt $(PROJECT_STAMP)

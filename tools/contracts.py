@@ -36,10 +36,11 @@ PROTODEPS = BUILD / "protodeps"
 IMAGE = BUILD / "image.binpb"
 GEN = ROOT / "gen"
 VALIDATE_DESCRIPTOR = GEN / "validate.binpb"
-EXAMPLES = ROOT / "protos" / "examples.yaml"
+PROTOS = ROOT / "protos"
+EXAMPLES = PROTOS / "examples.yaml"
 VALIDATE_PROTO = "buf/validate/validate.proto"
 DIGEST = "contracts.sha256"
-RELEASED = ROOT / "protos" / "released.binpb"
+RELEASED = PROTOS / "released.binpb"
 
 AREAS = {
     "orchestrator": "Projects, tasks, runs and agent workers.",
@@ -112,11 +113,10 @@ def compile_validate(out: Path) -> None:
 def compile_image() -> None:
     """Compile protos/ and all it imports into one image, comments included."""
     lay_out_protodeps()
-    root = ROOT / "protos"
-    sources = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.proto"))
+    sources = sorted(path.relative_to(PROTOS).as_posix() for path in PROTOS.rglob("*.proto"))
     known = [] if has_go() else [f"--descriptor_set_in={VALIDATE_DESCRIPTOR}"]
     flags = ["--include_imports", "--include_source_info", f"--descriptor_set_out={IMAGE}"]
-    protoc(f"-I{root}", f"-I{PROTODEPS}", *known, *flags, *sources)
+    protoc(f"-I{PROTOS}", f"-I{PROTODEPS}", *known, *flags, *sources)
     image = read_image()
     for proto in image.file:
         if proto.name not in sources:

@@ -42,6 +42,7 @@ class GatewaySettings(ServiceSettings):
     gateway_event_grace_seconds: float = Field(
         1.0, gt=0, description="an event stream without events begins after this; an error before it has a status"
     )
+    gateway_documents: bool = Field(True, description="serve Swagger UI and the OpenAPI documents, to anybody")
     gateway_cors_origins: list[str] = Field(
         default_factory=list, description='JSON list of origins whose pages may call, or ["*"]; none by default'
     )

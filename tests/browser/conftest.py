@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 from motherharness.devstack import Stack
 from tests.support.gateway import gateway_of
@@ -44,6 +43,23 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """A browser with a new, empty folder for its data."""
+    async with async_playwright() as playwright:
+        opened = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield opened
+        await opened.close()
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A tab that shares nothing with those of other tests."""
+    context = await browser.new_context(viewport={"width": 1400, "height": 1000})
+    yield await context.new_page()
+    await context.close()
+
+
+@pytest.fixture(scope="session")
 def stack(chromium: str) -> Iterator[Stack]:
     with Stack(agents="") as running:
         yield running
@@ -54,20 +70,3 @@ async def gateway(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Asy
     """The address of a gateway in front of the stack."""
     async with gateway_of(stack, tmp_path_factory.mktemp("gateway")) as address:
         yield address
-
-
-@pytest.fixture
-async def context(chromium: str, tmp_path: Path) -> AsyncIterator[BrowserContext]:
-    """A browser that has never been used."""
-    async with async_playwright() as playwright:
-        opened = await playwright.chromium.launch_persistent_context(
-            tmp_path / "profile", executable_path=chromium, args=FLAGS, viewport={"width": 1400, "height": 1000}
-        )
-        yield opened
-        await opened.close()
-
-
-@pytest.fixture
-async def page(context: BrowserContext) -> Page:
-    """An empty tab."""
-    return await context.new_page()

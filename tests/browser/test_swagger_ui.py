@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
 from playwright.async_api import ConsoleMessage, Locator, Page, expect
+from starlette.applications import Starlette
 
 from motherharness import Client
 from motherharness.devstack import Stack
+from services.gateway.documents import routes_of
+from services.gateway.documents.files import MERGED, folder
 
 pytestmark = pytest.mark.timeout(120)
 # Longer than anything here takes on a busy machine.
@@ -57,17 +66,46 @@ async def authorise(page: Page, token: str) -> None:
 
 async def execute(operation: Locator) -> tuple[int, Any]:
     """Try an operation out, and return status and answer as the page shows them."""
-    await operation.get_by_role("button", name="Execute").click()
     answer = operation.locator(".live-responses-table .response")
+    if await answer.count():
+        # Or the answer before would be taken for the new one.
+        await operation.get_by_role("button", name="Clear").click()
+        await expect(answer).to_have_count(0, timeout=PATIENCE)
+    await operation.get_by_role("button", name="Execute").click()
     await expect(answer).to_be_visible(timeout=PATIENCE)
     status = await answer.locator(".response-col_status").inner_text()
     body = await answer.locator(".response-col_description .highlight-code code").first.inner_text()
     return int(status.split()[0]), json.loads(body)
 
 
-async def test_authorise_and_create_a_task(page: Page, gateway: str, stack: Stack) -> None:
+@asynccontextmanager
+async def served(documents: Path) -> AsyncIterator[str]:
+    """The pages of a folder of documents, and nothing behind them; gives the address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        app = Starlette(routes=routes_of(documents))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        await serving
+
+
+async def pending(alice: Client) -> str:
+    """The id of an approval that waits for somebody."""
+    project = await alice.create_project("waits")
+    steps = [{"id": "gated", "agent": "coder", "requireApproval": True}]
+    task = await alice.create_task(project.id, "ask first", plan={"steps": steps})
+    run = await alice.start_run(task.id)
+    async for event in alice.watch_run(run.id):
+        if event.step_id == "gated" and "approval_id" in event.data:
+            return str(event.data["approval_id"])
+    raise AssertionError("the run ended without an approval")
+
+
+async def test_authorise_create_a_task_and_list_what_waits(page: Page, gateway: str, stack: Stack) -> None:
     watch = Watch(page)
     async with Client(stack.connection("alice")) as alice:
+        approval_id = await pending(alice)
         project = await alice.create_project("tried out in a browser")
 
         operation = await opened(page, gateway, "TaskService_CreateTask")
@@ -83,20 +121,6 @@ async def test_authorise_and_create_a_task(page: Page, gateway: str, stack: Stac
         assert status == 200, answer
         assert answer["task"]["query"] == "tidy up"
         assert (await alice.get_task(answer["task"]["id"])).owner == "alice"
-    assert watch.complaints == []
-    assert watch.hosts == {urlsplit(gateway).netloc}
-
-
-async def test_list_what_waits_for_approval(page: Page, gateway: str, stack: Stack) -> None:
-    steps = [{"id": "gated", "agent": "coder", "requireApproval": True}]
-    async with Client(stack.connection("alice")) as alice:
-        project = await alice.create_project("waits")
-        task = await alice.create_task(project.id, "ask first", plan={"steps": steps})
-        run = await alice.start_run(task.id)
-        async for event in alice.watch_run(run.id):
-            if event.step_id == "gated" and "approval_id" in event.data:
-                approval_id = event.data["approval_id"]
-                break
 
     operation = await opened(page, gateway, "ApprovalService_ListApprovals")
     await authorise(page, stack.token("bob"))
@@ -106,16 +130,33 @@ async def test_list_what_waits_for_approval(page: Page, gateway: str, stack: Sta
     status, answer = await execute(operation)
     assert status == 200, answer
     assert approval_id in [approval["id"] for approval in answer["approvals"]]
-
-
-async def test_every_service_has_a_document_of_its_own(page: Page, gateway: str) -> None:
-    watch = Watch(page)
-    await page.goto(f"{gateway}/documentation")
-    await expect(page.locator(".opblock-tag-section")).to_have_count(12, timeout=PATIENCE)
-    await page.locator("#select").select_option(label="backup")
-    await expect(page.locator(".opblock-tag-section")).to_have_count(1, timeout=PATIENCE)
-    await expect(page.locator("#operations-tag-BackupService")).to_be_visible(timeout=PATIENCE)
     assert watch.complaints == []
+    assert watch.hosts == {urlsplit(gateway).netloc}
+
+
+async def test_every_service_has_a_document_of_its_own(page: Page) -> None:
+    watch = Watch(page)
+    async with served(folder()) as address:
+        await page.goto(f"{address}/documentation")
+        await expect(page.locator(".opblock-tag-section")).to_have_count(12, timeout=PATIENCE)
+        await page.locator("#select").select_option(label="backup")
+        await expect(page.locator(".opblock-tag-section")).to_have_count(1, timeout=PATIENCE)
+        await expect(page.locator("#operations-tag-BackupService")).to_be_visible(timeout=PATIENCE)
+    assert watch.complaints == []
+
+
+async def test_a_new_call_is_shown_once_it_is_in_the_document(page: Page, tmp_path: Path) -> None:
+    documents = tmp_path / "openapi"
+    shutil.copytree(folder(), documents)
+    merged = documents / f"{MERGED}.v31.json"
+    document = json.loads(merged.read_text())
+    greet = {**document["paths"]["/v1/projects"]["get"], "operationId": "GreetingService_Greet"}
+    document["paths"]["/v1/greeting"] = {"get": {**greet, "tags": ["GreetingService"], "summary": "Says hello."}}
+    merged.write_text(json.dumps(document))
+    async with served(documents) as address:
+        operation = await opened(page, address, "GreetingService_Greet")
+        await expect(operation.locator(".opblock-summary-path")).to_have_text("/v1/greeting")
+        await expect(operation.locator(".opblock-summary-description")).to_have_text("Says hello.")
 
 
 def test_a_browser_is_there_where_it_is_required(chromium: str) -> None:

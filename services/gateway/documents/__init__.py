@@ -20,18 +20,18 @@ from services.gateway.documents.files import folder, openapi
 from services.gateway.documents.resource import Resource
 
 if TYPE_CHECKING:
-    from services.runtime.settings import ServiceSettings
+    from services.gateway.settings import GatewaySettings
 
 __all__ = ["routes", "routes_of"]
 
 
-def routes(settings: ServiceSettings) -> list[BaseRoute]:
-    """The routes of the documents that belong to this version of the contracts.
+def routes(settings: GatewaySettings) -> list[BaseRoute]:
+    """The routes of the documents that belong to this version of the contracts; none if they are not to be served.
 
     Raises:
         ConfigurationError: the documents, or the files of Swagger UI, are not installed.
     """
-    return routes_of(folder())
+    return routes_of(folder()) if settings.gateway_documents else []
 
 
 def routes_of(documents: Path) -> list[BaseRoute]:

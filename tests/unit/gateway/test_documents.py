@@ -11,9 +11,11 @@ import httpx
 import pytest
 import yaml
 from starlette.applications import Starlette
+from starlette.routing import Route
 
-from services.gateway.documents import routes_of
+from services.gateway.documents import routes, routes_of
 from services.gateway.documents.files import folder
+from services.gateway.settings import GatewaySettings
 from services.runtime.errors import ConfigurationError
 
 GEN = Path(__file__).resolve().parents[3] / "gen" / "openapi"
@@ -110,3 +112,9 @@ async def test_a_head_has_no_body_and_other_methods_are_refused(client: httpx.As
 def test_a_folder_without_documents_is_an_error_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="make generate"):
         routes_of(tmp_path)
+
+
+def test_they_are_served_unless_they_are_switched_off() -> None:
+    paths = [route.path for route in routes(GatewaySettings()) if isinstance(route, Route)]
+    assert "/documentation" in paths
+    assert routes(GatewaySettings(gateway_documents=False)) == []

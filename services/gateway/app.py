@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
 
 from services.gateway.bindings import bindings_of
 from services.gateway.health import Health
@@ -49,7 +49,6 @@ def build(
         Route("/health", health.answer),
         Route("/metrics", _metrics),
         *documents,
-        Mount("/", Transcoder(settings, bindings, channels, draining)),
     ]
     middleware = []
     if settings.gateway_cors_origins:
@@ -62,7 +61,11 @@ def build(
                 expose_headers=["x-request-id", "retry-after"],
             )
         )
-    return Starlette(routes=routes, middleware=middleware)
+    app = Starlette(routes=routes, middleware=middleware)
+    # What no route takes, and not a route for every path: those do not match a path with a line's end in it.
+    app.router.default = Transcoder(settings, bindings, channels, draining)
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _metrics(_request: Request) -> Response:

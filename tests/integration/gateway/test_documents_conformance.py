@@ -54,6 +54,7 @@ async def test_the_gateway_does_what_the_document_says(gateway: str, stack: Stac
     left_out = [argument for name in (*streams, *LEFT_OUT) for argument in ("--exclude-operation-id", name)]
     configuration = tmp_path / "schemathesis.toml"
     configuration.write_text(CONFIGURATION)
+    # One worker: Python before 3.11.8 fails now and then when two threads parse code at once, as Hypothesis does.
     run = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("schemathesis"),
         *("--config-file", configuration, "--no-color", "run"),
@@ -61,7 +62,7 @@ async def test_the_gateway_does_what_the_document_says(gateway: str, stack: Stac
         *("--url", gateway, "--header", f"Authorization: Bearer {stack.token(role, role)}"),
         *left_out,
         *("--checks", "all", "--exclude-checks", ",".join(REPLACED)),
-        *("--max-time", str(max(1, round(SECONDS / len(ROLES)))), "--workers", "2", "--request-timeout", "20"),
+        *("--max-time", str(max(1, round(SECONDS / len(ROLES)))), "--workers", "1", "--request-timeout", "20"),
         *("--max-examples", "3", "--continue-on-failure", "--no-shrink", "--warnings", "off"),
         cwd=tmp_path,
         env={

@@ -30,6 +30,7 @@ async def test_a_path_and_a_query_become_a_request(http: httpx.AsyncClient) -> N
         ("GET", "/v1/files/a/b/c", "a/b/c"),
         ("GET", "/v1/files", ""),
         ("GET", "/v1/books/%C3%A9", "é"),
+        ("GET", "/v1/books/a%0Ab%0A", "a\nb\n"),
         # As with grpc-gateway, an encoded slash is one that separates.
         ("GET", "/v1/files/a%2Fb", "a/b"),
         ("GET", "/v1/shelves/s%2Fbooks/b", "shelves/s/books/b"),
@@ -47,6 +48,7 @@ async def test_bound_paths(http: httpx.AsyncClient, method: str, path: str, name
     ("method", "path", "status", "reason"),
     [
         ("GET", "/v1/nowhere", 404, "PATH_UNKNOWN"),
+        ("GET", "/v1/now%0Ahere", 404, "PATH_UNKNOWN"),
         ("GET", "/v1/shelves/1/books/2/3", 404, "PATH_UNKNOWN"),
         ("GET", "//v1/search", 404, "PATH_UNKNOWN"),
         ("GET", "/v1/search/", 404, "PATH_UNKNOWN"),

@@ -1,6 +1,6 @@
 -- The RDB format: lengths, strings, and where each kind of value ends.
 --
--- Source: rdb.h, rdb.c and lzf_d.c of Redis 6.2 to 8.0 and Valkey 7.2 to 8.1. A position is counted from `p`, `lim` is
+-- Source: rdb.h, rdb.c and lzf_d.c of Redis 6.2 to 8.2 and Valkey 7.2 to 9.1. A position is counted from `p`, `lim` is
 -- the position behind the last byte that may be read. Whatever needs more raises SHORT; nothing reads beyond `lim`.
 
 local ffi = require("ffi")

@@ -1,6 +1,6 @@
 """The RDB format as far as Python reads it: names, and the keys. What touches every byte is in format.lua.
 
-Source: `rdb.h` and `rdb.c` of Redis 6.2 to 8.0 and Valkey 7.2 to 8.1.
+Source: `rdb.h` and `rdb.c` of Redis 6.2 to 8.2 and Valkey 7.2 to 9.1.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-MAGIC: Final = b"REDIS"
 HEADER: Final = re.compile(rb"REDIS(\d{4})|VALKEY(\d{3})")
 """How a stream begins; Valkey has its own mark since version 9."""
 HEADER_BYTES: Final = 9
 MIN_VERSION: Final = 6
 """Oldest RDB version read here; every server since Redis 2.6 writes at least that."""
 MAX_VERSION: Final = 12
-"""Newest RDB version whose types are known here (Redis 7.4 to 8.0)."""
+"""Newest RDB version of Redis whose types are known here (7.4 to 8.2)."""
+VALKEY_VERSION: Final = 80
+"""Valkey's own, since its version 9; its hashes whose fields expire (type 22) are not known here."""
 
 OP_EXPIRE_MS: Final = 0xFC
 OP_SELECT_DB: Final = 0xFE
@@ -124,6 +125,16 @@ def header_version(head: bytes) -> int:
     if found is None:
         raise RdbError("the stream does not begin as an RDB file")
     return int(found[1] or found[2])
+
+
+def known_version(version: int) -> bool:
+    """Whether the types of an RDB version are known here."""
+    return MIN_VERSION <= version <= MAX_VERSION or version == VALKEY_VERSION
+
+
+def header(version: int) -> bytes:
+    """How a stream of an RDB version begins."""
+    return b"VALKEY%03d" % version if version >= VALKEY_VERSION else b"REDIS%04d" % version
 
 
 def library_name(code: bytes) -> str:

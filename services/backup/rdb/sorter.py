@@ -152,9 +152,10 @@ class RdbSorter:
         while self._filled < rdb.HEADER_BYTES:
             self._refill(0)
         self.version = rdb.header_version(bytes(self._buffer[: rdb.HEADER_BYTES]))
-        if not rdb.MIN_VERSION <= self.version <= rdb.MAX_VERSION:
+        if not rdb.known_version(self.version):
             raise RdbUnsupported(
-                f"RDB version {self.version} is not supported (known: {rdb.MIN_VERSION} to {rdb.MAX_VERSION})"
+                f"RDB version {self.version} is not supported "
+                f"(known: {rdb.MIN_VERSION} to {rdb.MAX_VERSION}, {rdb.VALKEY_VERSION})"
             )
 
     def run(self) -> None:

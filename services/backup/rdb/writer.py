@@ -18,7 +18,7 @@ class RdbWriter:
     def __init__(self, write: Callable[[bytes], object], version: int) -> None:
         self._write = write
         self._crc = 0
-        self.add(b"%b%04d" % (rdb.MAGIC, version))
+        self.add(rdb.header(version))
 
     def add(self, data: bytes | bytearray) -> None:
         """Add whole items, as they are: functions, or records of the database that was selected."""

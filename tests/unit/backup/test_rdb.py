@@ -240,7 +240,7 @@ def test_a_server_without_checksum_is_noted() -> None:
     ("body", "version", "message"),
     [
         (b"", b"0013", "RDB version 13"),
-        (b"", b"0080", "RDB version 80"),
+        (b"", b"0081", "RDB version 81"),
         (b"", b"0005", "RDB version 5"),
         (b"\x07" + text(b"k"), b"0011", "value type 7"),
         (b"\x16" + text(b"k"), b"0011", "value type 22"),

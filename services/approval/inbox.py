@@ -11,7 +11,7 @@ from services.approval.store.approvals import ApprovalStore, Query
 
 # A page stops early, with a token, when it has read so many approvals that it does not show, or so many bytes: a filter
 # that matches little, or approvals of large files, must not make a call long, or an answer larger than messages may be.
-_MISSES_PER_CALL = 400
+_MISSES_PER_CALL = 200
 _BYTES_PER_PAGE = 3 * 1024 * 1024
 _BATCH = 200
 

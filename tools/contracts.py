@@ -210,9 +210,10 @@ def complete_document(path: Path) -> None:
 
 
 def write_digest(out: Path) -> None:
-    """Write the digest of our contracts: it tells a machine without Go whether OpenAPI is current."""
+    """Write the digest of our contracts and examples: it tells a machine without Go whether OpenAPI is current."""
     ours = (proto for proto in read_image().file if proto.name.startswith("harness/"))
     digest = hashlib.sha256(b"".join(proto.SerializeToString(deterministic=True) for proto in ours))
+    digest.update(EXAMPLES.read_bytes())
     out.write_text(digest.hexdigest() + "\n")
 
 
@@ -270,6 +271,10 @@ def check() -> int:
     compile_image()
     run("buf", "lint", IMAGE)
     run("buf", "breaking", IMAGE, "--against", RELEASED, "--exclude-imports")
+    unshown = sorted(contract.read(read_image()).methods.keys() - yaml.safe_load(EXAMPLES.read_text()).keys())
+    if unshown:
+        print(f"no example in {EXAMPLES.relative_to(ROOT)}: {', '.join(unshown)}")
+        return 1
     wrong = stale()
     for name in wrong:
         print(f"not what the contracts give now: {name}")

@@ -22,9 +22,9 @@ from motherharness.devstack import Stack
 from services.gateway.documents import routes_of
 from services.gateway.documents.files import MERGED, folder
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 # Longer than anything here takes on a busy machine.
-PATIENCE = 40_000
+PATIENCE = 60_000
 # A remark of Swagger UI's own about addresses, on every operation that is opened by one.
 HARMLESS = "escaping deep link whitespace with `_`"
 

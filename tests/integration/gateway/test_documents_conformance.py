@@ -6,14 +6,18 @@ Each role has a run of its own. HARNESS_CONFORMANCE_SECONDS is for all of them; 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
+import jsonschema_rs
 import pytest
 
+from motherharness import Client
 from motherharness.devstack import Stack
 from tests.support.gateway import gateway_of
 
@@ -41,6 +45,40 @@ def stack() -> Iterator[Stack]:
 async def gateway(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     async with gateway_of(stack, tmp_path_factory.mktemp("gateway")) as address:
         yield address
+
+
+async def test_streams_are_as_the_document_has_them(gateway: str, stack: Stack) -> None:
+    async with Client(stack.connection("alice")) as alice:
+        project = await alice.create_project("streams")
+        task = await alice.create_task(project.id, "wait", plan={"steps": [{"id": "one", "agent": "coder"}]})
+        run = await alice.start_run(task.id)
+        await alice.cancel_run(run.id)
+    headers = {"authorization": f"Bearer {stack.token('alice')}"}
+    async with httpx.AsyncClient(base_url=gateway, headers=headers, timeout=50) as client:
+        document = (await client.get("/documentation/json")).json()
+        lines = await client.get(f"/v1/runs/{run.id}:watch")
+        events = await client.get(f"/v1/runs/{run.id}:watch", headers={"accept": "text/event-stream"})
+        last = re.findall(r"^id: (\d+)$", events.text, re.MULTILINE)[-1]
+        resumed = await client.get(
+            f"/v1/runs/{run.id}:watch", headers={"accept": "text/event-stream", "last-event-id": last}
+        )
+    answers = document["paths"]["/v1/runs/{runId}:watch"]["get"]["responses"]
+    assert {answer.headers["content-type"].partition(";")[0] for answer in (lines, events)} == set(
+        answers["200"]["content"]
+    )
+    item = {**answers["200"]["content"]["application/json"]["schema"], "components": document["components"]}
+    message = {**document["components"]["schemas"]["WatchRunResponse"], "components": document["components"]}
+    told = [json.loads(line) for line in lines.text.splitlines()]
+    assert len(told) > 2
+    for value in told:
+        jsonschema_rs.Draft202012Validator(item).validate(value)
+    parts = re.findall(r"^(?:event: (\w+)\n)?(?:id: \d+\n)?data: (.*)$", events.text, re.MULTILINE)
+    assert [json.loads(data) for name, data in parts if not name] == [value["result"] for value in told]
+    assert [name for name, _ in parts if name] == ["end"]
+    for value in told:
+        jsonschema_rs.Draft202012Validator(message).validate(value["result"])
+    assert (resumed.status_code, resumed.content) == (204, b"")
+    assert "204" in answers
 
 
 @pytest.mark.parametrize("role", ROLES)

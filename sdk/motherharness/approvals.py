@@ -1,6 +1,5 @@
 """The calls of the async client that are about approvals: finding, deciding, editing, talking, delegating."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -11,7 +10,7 @@ from harness.approval.v1 import approval_pb2, audit_pb2, delegation_pb2, remembe
 from harness.common.v1 import action_pb2
 from harness.common.v1.action_pb2 import Action
 from motherharness.errors import HarnessError
-from motherharness.transport import Transport, backoff, is_transient, new_request_id
+from motherharness.transport import Transport, new_request_id
 
 PAGE_SIZE = 200
 MAX_DECISIONS = 200
@@ -212,35 +211,6 @@ class ApprovalCalls:
                 raise
             return int(error.metadata["latest_sequence"])
         raise HarnessError("the stream of events ended without a word", code=grpc.StatusCode.INTERNAL)
-
-    async def follow_approvals(
-        self, after_sequence: int, *, patience: float = 300.0
-    ) -> AsyncIterator[approval_pb2.WatchApprovalsResponse]:
-        """Yield as watch_approvals does, each event once, and go on after the last one when the connection breaks.
-
-        Args:
-            after_sequence: the last sequence the caller has; begin with latest_sequence for what is new.
-            patience: seconds without a server before giving up.
-
-        Raises:
-            HarnessError: OUT_OF_RANGE if what comes next is not kept (read the approvals, and begin again); or no
-                server answered for that long.
-        """
-        loop = asyncio.get_running_loop()
-        last_contact, failures = loop.time(), 0
-        while True:
-            try:
-                async for event in self.watch_approvals(after_sequence):
-                    last_contact, failures = loop.time(), 0
-                    after_sequence = event.sequence
-                    yield event
-                failures += 1
-            except HarnessError as error:
-                lost = error.code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
-                if not (is_transient(error) or lost) or loop.time() - last_contact > patience:
-                    raise
-                failures += 1
-            await asyncio.sleep(backoff(failures))
 
     async def create_delegation(
         self, delegate: str, *, seconds: float, reason: str, request_id: str = ""

@@ -16,7 +16,7 @@ from motherharness.client import Client
 
 approvals = typer.Typer(
     no_args_is_help=True,
-    help="Requests for approval: what waits, and a command for each thing that can be done about it.",
+    help="Requests for approval: an inbox for people, and a command for each thing that can be done with them.",
 )
 
 State = Annotated[str, typer.Option(help="pending, approved, rejected, expired, consumed, denied, withdrawn or all")]
@@ -28,6 +28,18 @@ Mine = Annotated[bool, typer.Option("--mine", help="Only what is pending and you
 NeedsReview = Annotated[
     bool, typer.Option("--needs-review", help="Only where the glass was broken and nobody reviewed.")
 ]
+
+
+@approvals.command("inbox")
+def inbox(
+    everything: Annotated[bool, typer.Option("--all", help="Also what waits for others.")] = False,
+    project: Annotated[str, typer.Option(help="Only of this project.")] = "",
+) -> None:
+    """Look at what waits for you, live, in the whole terminal, and decide it there. `?` shows the keys."""
+    # Here, so that commands that draw nothing need not wait for what draws.
+    from motherharness.cli.inbox import open_inbox
+
+    open_inbox(everything=everything, project=project)
 
 
 @approvals.command("list")

@@ -36,6 +36,9 @@ def detail_lines(
     if approval.reason:
         yield phrase("because  ", approval.reason)
     yield from preview_lines(approval.preview)
+    if approval.preview.similar_pending > 1:
+        count = approval.preview.similar_pending
+        yield phrase("alike    ", f"{count} of this kind wait: harness approvals list --group {approval.group}")
     if approval.assessment.factors:
         yield phrase("found:")
     for factor in approval.assessment.factors:

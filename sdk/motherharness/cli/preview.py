@@ -24,6 +24,7 @@ TITLES = {
     "step_start": "would start",
     "step_result": "brought back",
 }
+FILE_KINDS = ("file_write", "file_delete")
 UNDO = {
     approval_pb2.REVERSIBILITY_REVERSIBLE: ("yes", "green"),
     approval_pb2.REVERSIBILITY_RECOVERABLE: ("with some work", "yellow"),
@@ -44,13 +45,9 @@ def print_preview(preview: approval_pb2.Preview) -> None:
 
 def preview_lines(preview: approval_pb2.Preview) -> Iterator[Text]:
     """A preview, part by part; what is shown as it is has `no_wrap` set, and may have several lines."""
-    files = list(preview.files)
-    for action in preview.actions:
-        if action.kind in ("file_write", "file_delete") and files:
-            yield from file_lines(files.pop(0), action)
-        else:
-            yield from action_lines(action)
-    named = [f"{file.operation} {file.path}" for file in files]
+    yield from doing_lines(preview)
+    shown = sum(action.kind in FILE_KINDS for action in preview.actions)
+    named = [f"{file.operation} {file.path}" for file in preview.files[shown:]]
     if any(action.kind in ("step_start", "step_result") for action in preview.actions) or not preview.actions:
         named = [*preview.commands, *named, *preview.api_calls, *preview.workflows]
     if named:
@@ -76,6 +73,14 @@ def preview_lines(preview: approval_pb2.Preview) -> Iterator[Text]:
         )
     if preview.truncated:
         yield phrase("cut       what is longer than this shows; --json has the whole of the actions", style="dim")
+
+
+def doing_lines(preview: approval_pb2.Preview) -> Iterator[Text]:
+    """What would happen, action by action."""
+    files = iter(preview.files)
+    for action in preview.actions:
+        file = next(files, None) if action.kind in FILE_KINDS else None
+        yield from action_lines(action) if file is None else file_lines(file, action)
 
 
 def action_lines(action: approval_pb2.ActionPreview) -> Iterator[Text]:

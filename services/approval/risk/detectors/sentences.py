@@ -276,6 +276,10 @@ class Reader:
                     index += actor
                     continue
             dropped = dropped or word in _DROPPING
+            if dropped and word in _ASKS and words[index + 1 : index + 2] == ["to"]:
+                index += 3  # "ignore the guide on how to delete files": what follows "and" is an order again
+                begins = False
+                continue
             if word in _EMBEDDING and (looked or not (begins or dropped)):
                 embedded = True
             begins = False

@@ -10,6 +10,7 @@ from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.scoring import HIGH, MEDIUM, MINOR, SERIOUS
 from services.approval.risk.shell import flows
 from services.approval.risk.shell.invocation import Invocation
+from services.approval.risk.shell.words import Word
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
@@ -30,6 +31,9 @@ _REMOTE = patterns.compile(r"^(?:[\w.-]+@)?[\w.-]+:(?:[^\\]|$)|^(?:rsync|s3|gs|f
 # With a scheme, or without one, and then with a name and a password or without them.
 _ADDRESS = patterns.compile(
     r"(?i)^(?:(?:https?|ftp|gopher|dict|ldap|file|tftp|smb):/|/{2,}\w|(?:[^\s/@]+@)?(?:\[[0-9a-f:.%]+\]|[\w.-]+)(?::\d+)?(?:[/?#]|$))"
+)
+_HERE = patterns.compile(
+    r"(?i)^(?:[^@]*@)?(?:localhost|127\.|10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|\[?::1\]?|[\w.-]+\.(?:local|internal|lan|test))"
 )
 _URL = patterns.compile(r"^\w+://")
 
@@ -90,7 +94,7 @@ def _told(walker: Walker, call: Invocation) -> None:
         if flows.SECRET in word.taints:
             sent = flows.SECRET
             break
-        if flows.LISTED in word.taints and (before in _BODIES or word.text.startswith(_BODIES)):
+        if (flows.LISTED in word.taints and (before in _BODIES or word.text.startswith(_BODIES))) or _named_in_address(word):
             sent = flows.LISTED
     if sent == flows.SECRET:
         walker.flag(
@@ -103,6 +107,14 @@ def _told(walker: Walker, call: Invocation) -> None:
         )
     elif sent:
         walker.flag("exfiltration.local", MEDIUM, "Sends local data to the network.", call.excerpt, span=call.span)
+
+
+def _named_in_address(word: Word) -> bool:
+    """Whether an address elsewhere has what this machine or its user is called in its path or its question."""
+    if flows.IDENTITY not in word.taints or not _ADDRESS.match(word.text):
+        return False
+    host, _, rest = word.text.partition("://")[2].partition("/") if "://" in word.text else word.text.partition("/")
+    return HIDDEN in rest and not _HERE.match(host)
 
 
 def _carried(call: Invocation, read: frozenset[str]) -> frozenset[str]:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
 
 MAX_ROUNDS = 8  # values of a `for` whose body is walked once for each; with more of them its variable is hidden
-MAX_PRINTED = 65536  # characters that commands one after the other are known to print
 _OPENS = frozenset("{ if while until for case select [[".split())
 
 Construct = Callable[["Walker", Node, Flow], Flow]
@@ -73,17 +72,6 @@ def _perhaps(walker: Walker, run: Callable[[], Flow]) -> Flow:
     return flow
 
 
-def _both(flow: Flow, produced: Flow) -> Flow:
-    """What two commands print one after the other."""
-    if not produced.present:
-        return flow
-    text = produced.text
-    if flow.present:
-        known = flow.text is not None and text is not None and len(flow.text) + len(text) <= MAX_PRINTED
-        text = f"{flow.text}{text}" if known else None
-    return Flow(text, flow.taints | produced.taints, present=True)
-
-
 def _sequence(walker: Walker, nodes: Sequence[Node], stdin: Flow) -> Flow:
     flow, last = Flow(), len(nodes) - 1
     if walker.state.active and any(node.type == "&" for node in nodes):
@@ -92,11 +80,11 @@ def _sequence(walker: Walker, nodes: Sequence[Node], stdin: Flow) -> Flow:
         if not node.is_named:
             continue
         if index < last and nodes[index + 1].type == "&":
-            flow = _both(flow, _apart(walker, partial(walker.walk, node, stdin)))
+            flow = flows.both(flow, _apart(walker, partial(walker.walk, node, stdin)))
         elif walker.state.exits and node.type == "command" and node.parent is not None and node.parent.type == "program":
-            flow = _both(flow, ownership.after(walker, partial(walker.walk, node, stdin)))
+            flow = flows.both(flow, ownership.after(walker, partial(walker.walk, node, stdin)))
         else:
-            flow = _both(flow, walker.walk(node, stdin))
+            flow = flows.both(flow, walker.walk(node, stdin))
     return flow
 
 
@@ -149,7 +137,11 @@ def _pipeline(walker: Walker, node: Node, stdin: Flow) -> Flow:
 
 
 def _list(walker: Walker, node: Node, stdin: Flow) -> Flow:
-    """`a && b || c` nests to the left: unfolded here, so that a long chain is not a deep one."""
+    return _chain(walker, node, stdin, walker.walk)
+
+
+def _chain(walker: Walker, node: Node, stdin: Flow, last: Callable[[Node, Flow], Flow]) -> Flow:
+    """`a && b || c` nests to the left: unfolded here, so that a long chain is not a deep one. `last` runs its last command."""
     chain: list[tuple[str, Node]] = []
     current = node
     while current.type == "list":
@@ -167,11 +159,12 @@ def _list(walker: Walker, node: Node, stdin: Flow) -> Flow:
     else:
         flow = walker.walk(current, stdin)
     mark, jumps = scope.mark(), state.jumps
-    for joint, each in reversed(chain):
+    for position, (joint, each) in enumerate(reversed(chain), 1):
         if joint == "||":
             scope.merge(mark, every=state.jumps != jumps)
             mark = scope.mark()
-        flow = _both(flow, walker.walk(each, stdin))
+        with state.files.way():
+            flow = flows.both(flow, (last if position == len(chain) else walker.walk)(each, stdin))
     scope.merge(mark, every=state.jumps != jumps)
     return flow
 
@@ -199,13 +192,14 @@ def _if(walker: Walker, node: Node, stdin: Flow) -> Flow:
 
     printed: list[Flow] = []
     walker.scope.branches([partial(_branch, walker, body, stdin, printed) for body in bodies], one_runs=certain)
-    return _any(printed)
+    return flows.any_of(printed)
 
 
 def _branch(walker: Walker, body: Sequence[Node], stdin: Flow, printed: list[Flow]) -> bool:
     """Walks one branch; whether the script may go on after it."""
     walker.state.apart += 1
-    printed.append(calls.once(walker, partial(_sequence, walker, body, stdin)))
+    with walker.state.files.way():
+        printed.append(calls.once(walker, partial(_sequence, walker, body, stdin)))
     walker.state.apart -= 1
     state = walker.state  # a trap still sees what a branch set that ends the script
     return bool(state.later) or state.enabled or walker.resolve_defined("exit") or not _ends_script(walker, body)
@@ -218,14 +212,6 @@ def _ends_script(walker: Walker, body: Sequence[Node]) -> bool:
         return False
     name, _, status = walker.resolver.raw(last).partition(" ")
     return name == "exit" and (not status or status.isdigit())
-
-
-def _any(found: Sequence[Flow]) -> Flow:
-    """What one of several branches prints."""
-    flow = Flow()
-    for each in found:
-        flow = _both(flow, each)
-    return flow
 
 
 def _case(walker: Walker, node: Node, stdin: Flow) -> Flow:
@@ -252,12 +238,13 @@ def _case(walker: Walker, node: Node, stdin: Flow) -> Flow:
             walker.scope.merge(mark)
     else:
         walker.scope.branches(bodies, one_runs=certain)
-    return _any(found)
+    return flows.any_of(found)
 
 
 def _while(walker: Walker, node: Node, stdin: Flow) -> Flow:
     hazards.check_endless(walker, node)
-    return calls.repeat(walker, lambda: _sequence(walker, node.children, stdin))
+    with walker.state.files.way():
+        return calls.repeat(walker, lambda: _sequence(walker, node.children, stdin))
 
 
 def _for(walker: Walker, node: Node, stdin: Flow) -> Flow:
@@ -281,13 +268,14 @@ def _for(walker: Walker, node: Node, stdin: Flow) -> Flow:
     chosen = any(child.type == "select" for child in node.children)
     if chosen or len(texts) > MAX_ROUNDS or any(HIDDEN in text for text in texts):
         walker.assign(name, Value(STARTED if texts == [STARTED] else HIDDEN, taints))
-        return calls.repeat(walker, lambda: walker.walk(body, stdin))
+        with walker.state.files.way():
+            return calls.repeat(walker, lambda: walker.walk(body, stdin))
 
     def rounds() -> Flow:
         flow = Flow()
         for text in texts or [HIDDEN]:
             walker.assign(name, Value(text, taints))
-            flow = _both(flow, calls.once(walker, lambda: walker.walk(body, stdin)))
+            flow = flows.both(flow, calls.once(walker, lambda: walker.walk(body, stdin)))
         return flow
 
     return calls.once(walker, rounds)
@@ -446,6 +434,14 @@ def _redirected(walker: Walker, node: Node, stdin: Flow) -> Flow:
                 sign = child.type
     extra = [child for joint, child in after if not joint and child.type not in TABLE]
     extra += [word for redirect in found for word in redirects.words_behind(redirect)]
+    if body is not None and body.type == "list":  # redirections are those of its last command
+        return _chain(walker, body, stdin, lambda last, stdin: _run_redirected(walker, last, stdin, found, extra, after))
+    return _run_redirected(walker, body, stdin, found, extra, after)
+
+
+def _run_redirected(
+    walker: Walker, body: Node | None, stdin: Flow, found: Sequence[Node], extra: Sequence[Node], after: Sequence[tuple[str, Node]]
+) -> Flow:
     for redirect in found:
         stdin = redirects.given(walker, redirect, stdin)
     if body is not None and body.type == "command":
@@ -462,7 +458,7 @@ def _redirected(walker: Walker, node: Node, stdin: Flow) -> Flow:
         elif child.type == "pipeline" or sign in ("|", "|&"):
             flow = walker.walk(child, flow)
         else:
-            flow = _both(flow, _perhaps(walker, partial(walker.walk, child, Flow())))
+            flow = flows.both(flow, _perhaps(walker, partial(walker.walk, child, Flow())))
     return flow
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN
@@ -13,6 +14,8 @@ MAX_LINKS = 200  # links that are remembered; a script that makes more has its f
 MAX_HOPS = 8  # links that are followed one after another
 MAX_TEXT = 1 << 16  # characters of one file that are remembered; running a longer one is UNKNOWN
 TOO_LONG = "too-long"  # the taint of such a file
+DIVIDED = "divided"  # the taint of a file that may hold one of several texts
+MAX_OTHERS = 8  # texts that a file may hold besides the last one before it counts as too long
 LEAST_KNOWN = 4  # known characters that a path needs so that two unknown parts of it are taken for the same
 _PIPE = "/dev/fd/pipe-"
 # Folders whose programs run by name alone.
@@ -26,6 +29,8 @@ class Files:
         self._folder = folder
         self._taints: dict[str, frozenset[str]] = {}
         self._texts: dict[str, str] = {}
+        self._others: dict[str, tuple[str | None, ...]] = {}  # what a file may hold instead, by the way that a script goes; None is not known
+        self._ways: list[set[str]] = []  # the files that were written in each of the ways that are being walked
         self._inside: dict[str, frozenset[str]] = {}
         self._links: dict[str, str] = {}
         self._made: set[str] = set()
@@ -65,6 +70,8 @@ class Files:
         if not key:
             return
         before = self._texts.get(key)
+        if self._ways or key in self._others:
+            self._keep_others(key, before, text, append=append)
         self._taints[key] = taints | self._taints.get(key, NONE)
         if (append or self.unsure) and key in self._taints and before is not None:
             text = before + text if text is not None else None
@@ -78,6 +85,31 @@ class Files:
         while taints and folder and folder != "/":
             self._inside[folder] = self._inside.get(folder, NONE) | taints
             folder = posixpath.dirname(folder)
+
+    @contextmanager
+    def way(self) -> Iterator[None]:
+        """Within it, commands run that may not run: what a file held before is what it may still hold afterwards."""
+        self._ways.append(set())
+        try:
+            yield
+        finally:
+            self._ways.pop()
+
+    def _keep_others(self, key: str, before: str | None, text: str | None, *, append: bool) -> None:
+        others = self._others.pop(key, ())
+        if append:
+            others = tuple(other + text if other is not None and text is not None else None for other in others)
+        elif not self._ways:
+            return
+        elif key not in self._ways[-1] and key in self._taints and before != text and before not in others:
+            others = (*others, before)
+        if self._ways:
+            self._ways[-1].add(key)
+        if not others:
+            return
+        self._others[key] = others[-MAX_OTHERS:]
+        too_long = len(others) > MAX_OTHERS or sum(len(other) for other in others if other is not None) > MAX_TEXT
+        self._taints[key] = self._taints.get(key, NONE) | ({DIVIDED, TOO_LONG} if too_long else {DIVIDED})
 
     def link(self, name: str, target: str) -> None:
         """Makes `name` stand for `target`, which is relative to the folder of the link."""
@@ -96,8 +128,18 @@ class Files:
         return self._taints.get(key, NONE) | self._inside.get(key, NONE)
 
     def text(self, path: str) -> str | None:
-        """What a file holds, when that is known."""
-        return self._texts.get(self._key(path)) if self._texts else None
+        """What a file holds, when that is known; of a file that may hold one of several texts, all of them one after the other."""
+        texts = self.texts(path)
+        return "\n".join(texts) if texts else None
+
+    def texts(self, path: str) -> list[str]:
+        """The texts of which a file may hold one; none when any of them is not known."""
+        key = self._key(path) if self._texts else ""
+        text, others = self._texts.get(key), self._others.get(key)
+        if text is None or not others:
+            return [] if text is None else [text]
+        known = [other for other in others if other is not None]
+        return [*known, text] if len(known) == len(others) and TOO_LONG not in self._taints[key] else []
 
     def installed(self, program: str) -> str:
         """The path of a program that was put into a folder of programs, empty when it was not."""

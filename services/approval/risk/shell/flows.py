@@ -3,12 +3,14 @@
 Taints: "sensitive" (read from a place that holds secrets), "local" (read from an ordinary file), "fetched" (came from the
 network), "encoded" (decoded or decompressed), "environment" (a dump of variables), "redirected" (a file, through `<` and nothing
 else: running it is running the file), "printed" (the output of a program, in a file), "endless" (a source without end), "built" (what a compiler made),
-"many" (names, one by one, of the files of a place outside the working directory), "secret" (a variable of the environment that is
+"many" (names, one by one, of the files of a place outside the working directory), "everywhere" (names that a search of a whole home folder
+or system found), "secret" (a variable of the environment that is
 named as one for secrets), "listed" (what is on this machine, as a program prints it), "identity" (what this machine or its user is called).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from services.approval.risk import scoring
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 
 SENSITIVE, LOCAL, FETCHED, ENCODED, ENVIRONMENT = "sensitive", "local", "fetched", "encoded", "environment"
 REDIRECTED, PRINTED, ENDLESS, BUILT, MANY = "redirected", "printed", "endless", "built", "many"
-SECRET, LISTED, IDENTITY = "secret", "listed", "identity"
+SECRET, LISTED, IDENTITY, EVERYWHERE = "secret", "listed", "identity", "everywhere"
 
+MAX_PRINTED = 65536  # characters that commands one after the other are known to print
 MAX_NAMES = 1000  # names in one list of files that are looked at; a longer one is UNKNOWN
 STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})  # names of what comes in
 _SOCKETS = ("/dev/tcp/", "/dev/udp/")
@@ -105,6 +108,25 @@ def writes(walker: Walker, path: str, flow: Flow, *, append: bool = False) -> No
         walker.state.files.overwrite(real)
     taints = flow.taints | {PRINTED} if flow.present and flow.text is None else flow.taints
     walker.state.files.write(real, taints - {REDIRECTED}, flow.text, append=append)
+
+
+def both(flow: Flow, produced: Flow) -> Flow:
+    """What two commands print one after the other."""
+    if not produced.present:
+        return flow
+    text = produced.text
+    if flow.present:
+        known = flow.text is not None and text is not None and len(flow.text) + len(text) <= MAX_PRINTED
+        text = f"{flow.text}{text}" if known else None
+    return Flow(text, flow.taints | produced.taints, present=True)
+
+
+def any_of(found: Sequence[Flow]) -> Flow:
+    """What one of several branches prints."""
+    flow = Flow()
+    for each in found:
+        flow = both(flow, each)
+    return flow
 
 
 # Programs of which the first operand is a pattern or a program, and those whose operands name a place within another machine.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from services.approval.risk import patterns
+from services.approval.risk.detectors import paths
 from services.approval.risk.detectors.paths import HIDDEN, STARTED
 from services.approval.risk.scoring import MEDIUM
 from services.approval.risk.shell import amounts
@@ -13,6 +14,7 @@ from services.approval.risk.shell.flows import (
     ENCODED,
     ENDLESS,
     ENVIRONMENT,
+    EVERYWHERE,
     FETCHED,
     FETCHERS,
     FILTERS,
@@ -48,7 +50,8 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
     if name in ("echo", "printf"):
         return Flow(spoken(name, call.args), taints, present=True)
     if name in ("find", "fd", "locate") and any(is_elsewhere(path) for path in call.positionals[:MAX_PLACES]):
-        return Flow(taints=taints | {MANY}, present=True)
+        whole = {EVERYWHERE} if any(map(paths.is_root, call.positionals[:MAX_PLACES])) else _NOTHING
+        return Flow(taints=taints | {MANY} | whole, present=True)
     if name in FETCHERS:
         return Flow(taints=taints | {FETCHED}, present=True)
     if name in _ENVIRONMENT and (not call.positionals or name in ("history", "fc")):
@@ -59,7 +62,7 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
         return _filtered(walker, call, taints)
     if name in _LISTERS or (name == "git" and _LISTS_CONTENT.intersection(call.positionals[:1])):
         taints |= {LISTED}
-    elif name in _IDENTITY:
+    elif name in _IDENTITY or (name == "uname" and not call.flags.isdisjoint(_NODE)):
         taints |= {IDENTITY}
     if name in ("which", "type", "whereis") and len(call.positionals) == 1:
         return Flow(found(walker, call.positionals[0]) if name == "which" else call.positionals[0], taints, present=True)
@@ -92,7 +95,8 @@ def _starts_container(call: Invocation) -> bool:
 
 # Programs that print what is on this machine or in its project, at some length.
 _LISTERS = frozenset("ls find tree ps ifconfig ip netstat ss lsof id w who last dmesg ipconfig systeminfo lscpu lsblk".split())
-_IDENTITY = frozenset("whoami hostname hostnamectl uname logname hostid".split())
+_IDENTITY = frozenset("whoami hostname hostnamectl logname hostid".split())
+_NODE = frozenset("-a -n --all --nodename".split())  # options with which uname says the name of the machine, and not only what kind it is
 _LISTS_CONTENT = frozenset("diff show format-patch archive bundle stash grep blame cat-file".split())  # subcommands of git
 _NOTHING: frozenset[str] = frozenset()
 # Programs that print settings for the shell which is to evaluate them, and the first operands with which they do.

@@ -19,7 +19,7 @@ from services.approval.risk.model import Context, Factor, Span
 from services.approval.risk.scoring import HIGH, NOTE
 from services.approval.risk.shell import alternatives, builtins, calls, constructs, flows, hazards, lines, statements, variables
 from services.approval.risk.shell.expansion import WELL_KNOWN, Resolver
-from services.approval.risk.shell.files import Files
+from services.approval.risk.shell.files import DIVIDED, Files
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.scope import FOLDER, Function, Scope
 from services.approval.risk.shell.words import MARKS, NONE, SPLIT, Value, Word
@@ -329,7 +329,7 @@ class Walker:
         flow = constructs.substitution(self, node)
         if node.type == "process_substitution":
             return Value(self.state.files.pipe(flow.taints, flow.text), flow.taints)
-        if flow.text is None or len(flow.text) > MAX_OUTPUT:
+        if flow.text is None or len(flow.text) > MAX_OUTPUT or DIVIDED in flow.taints:
             return Value(HIDDEN, flow.taints)
         return Value(flow.text.rstrip("\n"), flow.taints)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from services.approval.risk import patterns, scoring
 from services.approval.risk.detectors import paths
+from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.shell import flows
 from services.approval.risk.shell.invocation import Invocation
 from services.approval.risk.shell.words import NONE
@@ -36,6 +37,7 @@ _TREE_OPTIONS = (
     "-b", "-B", "--branch", "--reason", "-o", "--origin", "-u", "--upload-pack", "--template", "--reference", "--depth", "--filter", "-j", "--jobs",
     "--separate-git-dir", "--shallow-since", "--shallow-exclude", "--name", "--initial-branch", "--object-format", "--ref-format",
 )  # fmt: skip
+_OVERWRITERS = frozenset("tee truncate shred sponge patch ed ex dd".split())
 _EXAMPLES = frozenset("example sample template dist defaults".split())  # endings of files of settings that hold no secrets
 _MODES = frozenset("chmod chown chgrp chattr setfacl".split())
 _FETCHED = frozenset({flows.FETCHED})
@@ -71,6 +73,11 @@ def follow(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
     if call.name == "mv" and flows.MANY in call.taints and _adds_an_ending(call.positionals):
         message = "Renames one file after the other, outside the working directory."
         walker.flag("destruction.rename-many", scoring.MEDIUM, message, call.excerpt, span=call.span)
+    if flows.EVERYWHERE in call.taints and _changes_found(call):
+        message = "Changes the files that a search of a whole home folder or system finds."
+        walker.flag(
+            "destruction.overwrite-many", scoring.MEDIUM, message, call.excerpt, "Search one folder, and list what is found first.", call.span
+        )
     files = walker.state.files
     moves = call.name == "mv" and not all(files.is_own(path) or files.is_own_folder(path) for path in call.positionals[:-1])
     for each in _written(call, carried):
@@ -103,6 +110,15 @@ def follow(walker: Walker, call: Invocation, read: frozenset[str]) -> None:
         _link(walker, call)
     elif call.name in ("git", "gh", "hg", "svn", "glab"):
         files.clone(_cloned(call))
+
+
+def _changes_found(call: Invocation) -> bool:
+    """Whether a program changes what the files hold that it is given by names which are not known before it runs."""
+    if call.name in ("sed", "perl"):
+        return any(flag.startswith(("-i", "--in-place", "-pi")) for flag in call.flags)
+    if call.name in ("cp", "install"):
+        return HIDDEN in "".join(call.positionals[-1:])
+    return call.name in _OVERWRITERS
 
 
 def _cloned(call: Invocation) -> str:

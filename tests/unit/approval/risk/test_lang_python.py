@@ -342,6 +342,13 @@ def test_programs_inside_programs_are_read_too() -> None:
     "source",
     [
         "import stripe\nfor c in stripe.Charge.list():\n    stripe.Refund.create(charge=c.id)\n",
+        "from stripe import Refund as R\nR.create(charge='ch_1')\n",
+        "import stripe\nstripe.Charge.retrieve('ch_1').refund()\n",
+        "import braintree\ng = braintree.BraintreeGateway(conf)\ng.transaction.sale({'amount': '10.00'})\n",
+        "import braintree\nbraintree.Transaction.sale({'amount': '10.00'})\n",
+        "import square\nc = square.Client(access_token=t)\nc.payments.create_payment(body=b)\n",
+        "import plaid\nc = plaid.Client(k)\nc.transfer_create(x)\n",
+        "from mollie.api.client import Client\nm = Client()\nm.payments.create({})\n",
         "from elasticsearch import Elasticsearch\nes = Elasticsearch('http://es')\nes.indices.delete(index='*')\n",
         "from kafka.admin import KafkaAdminClient\na = KafkaAdminClient()\na.delete_topics(a.list_topics())\n",
         "import glob\nfor dev in glob.glob('/dev/sd?'):\n    with open(dev, 'r+b') as disk:\n        disk.write(b'0')\n",
@@ -349,3 +356,8 @@ def test_programs_inside_programs_are_read_too() -> None:
 )
 def test_clients_that_delete_or_pay_and_disks_found_by_name_ask(source: str) -> None:
     assert assess(CodeExecution("python", source)).level > Level.LOW
+
+
+def test_looking_at_payments_does_not_ask() -> None:
+    assert level("import stripe\nstripe.Customer.list(limit=3)\nstripe.Charge.retrieve('x')\n") is Level.LOW
+    assert level("import braintree\nbraintree.Transaction.find('x')\n") is Level.LOW

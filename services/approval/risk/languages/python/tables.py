@@ -176,7 +176,11 @@ _verbs(
     "delete_ delete put_settings",
 )
 _verbs(
-    "stripe braintree adyen paypalrestsdk square plaid razorpay", "api.money", SERIOUS, "May move money.", "create capture confirm refund pay execute"
+    "stripe braintree adyen Adyen paypalrestsdk paypalcheckoutsdk square plaid razorpay mollie gocardless_pro checkout_sdk authorizenet coinbase",
+    "api.money",
+    SERIOUS,
+    "May move money.",
+    "create capture confirm refund pay execute sale credit submit_for_ transfer_create create_payment refund_payment create_refund authorize send_money withdraw",
 )
 _methods("database.drop", SERIOUS, "Removes indexes or collections.", "drop_index drop_indexes", "pymongo")
 _methods("database.drop", HIGH, "Removes a collection.", "drop", "pymongo")

@@ -31,9 +31,12 @@ def _node(walker: Walker, call: Invocation) -> None:
             if key.startswith("scripts.") and script:
                 walker.run_text(script)
     folder = "".join(f"{value.rstrip('/')}/" for value in call.values("--prefix", "--cwd", "-C")[:1])
-    text = walker.file_text(f"{folder}package.json")
-    if text is None or not _RUNNING.intersection(call.positionals[:1]):
-        return
+    if _RUNNING.intersection(call.positionals[:1]):
+        for text in walker.state.files.texts(f"{folder}package.json"):
+            _scripts(walker, call, text)
+
+
+def _scripts(walker: Walker, call: Invocation, text: str) -> None:
     try:
         scripts = json.loads(text).get("scripts", {})
     except (ValueError, AttributeError, RecursionError):

@@ -10,7 +10,7 @@ from services.approval.risk.detectors.paths import HIDDEN
 from services.approval.risk.shell import caches, flows
 from services.approval.risk.shell.invocation import Flow, Invocation
 from services.approval.risk.shell.programs import code
-from services.approval.risk.shell.words import Word
+from services.approval.risk.shell.words import NONE, Word
 
 if TYPE_CHECKING:
     from services.approval.risk.shell.walker import Walker
@@ -30,6 +30,7 @@ def _find(walker: Walker, call: Invocation) -> None:
     )
     start = [w.text for w in words[:first] if w.text not in ("-H", "-L", "-P")]
     inside = f"{start[0] if start and call.name == 'find' else '.'}/{HIDDEN}"
+    everywhere = frozenset({flows.EVERYWHERE}) if any(map(paths.is_root, start)) else NONE
     cache = _only_caches(walker, call, start or ["."])
     inside = cache or inside
     end = 0
@@ -38,7 +39,7 @@ def _find(walker: Walker, call: Invocation) -> None:
             end = next(
                 (i for i in range(index + 1, len(words)) if words[i].text == ";" or (words[i].text == "+" and words[i - 1].text == "{}")), len(words)
             )
-            inner = [Word(code.filled(w.text, "{}", inside), w.taints) for w in words[index + 1 : end]]
+            inner = [Word(code.filled(w.text, "{}", inside), w.taints | (everywhere if "{}" in w.text else NONE)) for w in words[index + 1 : end]]
             if call.name != "find" and inner and not any("{" in w.text for w in words[index + 1 : end]):
                 inner.append(Word(inside))
             walker.run_words(inner)

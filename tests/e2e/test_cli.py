@@ -188,6 +188,13 @@ def test_backup(stack: Stack, alice_cli: Cli) -> None:
     backup_id = backup["backup_id"]
     assert backup_id in [one["backup_id"] for one in root.one("backup", "list")["backups"]]
     assert root.one("backup", "verify", backup_id)["whole"] is True
+    loaded = root.one("backup", "verify", backup_id, "--level", "server")
+    assert (loaded["whole"], loaded["backup"]["verify_level"]) == (True, "VERIFY_LEVEL_SERVER")
+    rdb = stack.home / "approval.rdb"
+    exported = root.one("backup", "export", "--rdb", backup_id, str(rdb))
+    assert exported["bytes"] == rdb.stat().st_size
+    assert rdb.read_bytes()[:5] == b"REDIS"
+    root.run("backup", "export", "--rdb", backup_id, str(rdb), code=2)
     # Restoring wants the target's name as confirmation; a user may not even look.
     root.run("backup", "restore", backup_id, "--confirm", "orchestrator", code=2)
     alice_cli.run("backup", "list", code=3)

@@ -98,6 +98,12 @@ async def test_a_backup_and_a_restore_over_the_wire(server: RedisServer, tmp_pat
         assert again.backup.backup_id == backup.backup_id
         verified = await stub.VerifyBackup(pb.VerifyBackupRequest(backup_id=backup.backup_id), metadata=ADMIN)
         assert verified.whole
+        server_level = pb.VerifyBackupRequest(backup_id=backup.backup_id, level=pb.VERIFY_LEVEL_SERVER)
+        verified = await stub.VerifyBackup(server_level, metadata=ADMIN)
+        assert (verified.whole, verified.backup.verify_level) == (True, pb.VERIFY_LEVEL_SERVER)
+        export = stub.ExportBackup(pb.ExportBackupRequest(backup_id=backup.backup_id), metadata=ADMIN)
+        rdb = b"".join([message.data async for message in export])
+        assert (rdb[:5], rdb[-9:-8]) == (b"REDIS", b"\xff")
         client.delete(*before)
 
         restore = pb.RestoreBackupRequest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.runtime.redaction.lists import Within
 from services.runtime.redaction.rule import PatternRule, Rule
 from services.runtime.redaction.values import is_reference, looks_random
 
@@ -9,6 +10,7 @@ _ON = r"[^\n;|&]{0,300}?"  # further on in the same command
 _GAP = r"[\s\x00]"
 _QUOTE = r"(?:[\"']\s{0,3}\+\s{0,3}[\"']|[\"'])?"  # also where code puts the command together
 _VALUE = _QUOTE + r"([^\s\x00\"'`;|&<>(){}$-][^\s\x00\"'`;|&<>(){}]{2,200})"
+_OPERAND = r"[\s\x00]+[^\s\x00-][^\s\x00]*"
 _NAMED = r"([^\s\x00\"'`;|&<>(){}\[\]$-][^\s\x00\"'`;|&<>(){}\[\],]{3,200})"
 _END = r"(?:[\s\x00\"'`,;&]|$)"
 
@@ -31,9 +33,7 @@ _BY_OPTION = "|".join(
     rf"\b(?:{programs})(?:\.exe|\.py|\.rb)?{_GAP}{_ON}(?:{options}){_GAP}{{1,3}}"
     for programs, options in (
         ("mongo(?:sh|dump|restore|export|import|stat|top|files)?|cypher-shell|cqlsh|crackmapexec|cme|nxc|netexec|evil-winrm|hydra|ncftp[a-z]*", "-p"),
-        ("snmp[a-z]+", "-[AX]"),
-        ("mosquitto_(?:pub|sub|rr)|ipmitool|bcp|osql", "-P"),
-        ("ssh-keygen", "-[NP]"),
+        ("mosquitto_(?:pub|sub|rr)|ipmitool|bcp|[ot]sql|f?isql|sqsh", "-P"),
         ("swaks", "-ap|-AP"),
         ("mysql(?:dump|admin)?|mariadb|svn|mongo[a-z]*|clickhouse-client|ncftp[a-z]*", "--password"),
         ("mysqladmin", "password"),
@@ -49,11 +49,53 @@ RULES: tuple[Rule, ...] = (
         "client-password",
         "Contains a password on a command line.",
         (
-            *("mongo", "cypher-shell", "cqlsh", "crackmapexec", "cme", "nxc", "netexec", "evil-winrm", "hydra", "ncftp", "snmp", "mosquitto"),
-            *("ipmitool", "bcp", "osql", "ssh-keygen", "swaks", "mysql", "mariadb", "svn", "clickhouse", "rabbitmqctl", "nmcli", "pdftk"),
+            *("mongo", "cypher-shell", "cqlsh", "crackmapexec", "cme", "nxc", "netexec", "evil-winrm", "hydra", "ncftp", "mosquitto"),
+            *("ipmitool", "bcp", "osql", "tsql", "isql", "sqsh", "swaks", "mysql", "mariadb", "svn", "clickhouse", "rabbitmqctl", "nmcli", "pdftk"),
             *("aws_secret_access_key", "aws_session_token"),
         ),
         rf"(?:{_BY_OPTION}){_VALUE}",
+        accepts=_is_password,
+        plain=True,
+    ),
+    # Of these, one command has two passwords or more.
+    Within(
+        "client-passwords",
+        "Contains a password on a command line.",
+        ("snmp",),
+        rf"({_GAP}-[AX]{_GAP})",
+        "\n;|&",
+        rf"{_GAP}-[AX]{_GAP}{{1,3}}{_VALUE}",
+        _is_password,
+        program=r"\bsnmp[a-z]+",
+        plain=True,
+    ),
+    Within(
+        "key-passwords",
+        "Contains a password on a command line.",
+        ("ssh-keygen", "keytool", "jarsigner"),
+        rf"({_GAP}-(?:[NP]|[a-z]{{3,9}}pass){_GAP})",
+        "\n;|&",
+        rf"{_GAP}-(?:[NP]|[a-z]{{3,9}}pass){_GAP}{{1,3}}{_VALUE}",
+        _is_password,
+        program=r"\b(?:ssh-keygen|keytool|jarsigner)",
+        plain=True,
+    ),
+    PatternRule(
+        "client-operand",
+        "Contains a password on a command line.",
+        ("isql", "net use", "net1 use", "net.exe use", "net\0use"),
+        rf"(?:\bisql(?:{_GAP}+-[^\s\x00]+)*(?:{_GAP}+[\w.]{{1,60}}){{2}}{_GAP}+"
+        rf"|(?i:\bnet1?(?:\.exe)?{_GAP}+use{_GAP}+(?:(?:[a-z]:|\*){_GAP}+)?\\{{2,4}}[^\s\x00]+{_GAP}+(?:/[^\s\x00]+{_GAP}+)*))"
+        r"[\"']?([^\s\x00\"'`;|&<>(){}$*/-][^\s\x00\"'`;|&<>(){}]{2,200})",
+        accepts=_is_no_word,
+        plain=True,
+    ),
+    PatternRule(
+        "store-account",
+        "Contains the secret key of an object store.",
+        tuple(f"{first}{gap}{second}" for first, second in (("alias", "set"), ("host", "add"), ("user", "add")) for gap in " \0"),
+        rf"\b(?:mc|mcli|mc\.exe)(?:{_GAP}+--?[^\s\x00]+)*{_GAP}+(?:(?:alias{_GAP}+set|config{_GAP}+host{_GAP}+add)(?:{_GAP}+--?[^\s\x00]+)*{_OPERAND}"
+        rf"|admin{_GAP}+user{_GAP}+add(?:{_GAP}+--?[^\s\x00]+)*){_OPERAND}{_OPERAND}{_GAP}+{_VALUE}",
         accepts=_is_password,
         plain=True,
     ),
@@ -124,8 +166,15 @@ RULES: tuple[Rule, ...] = (
     PatternRule(
         "discord-token",
         "Contains the token of a Discord bot.",
-        ("discord", "bot", "token"),
-        r"(?:^|[^0-9A-Za-z_-])([MNO][0-9A-Za-z_-]{23,27}\.[0-9A-Za-z_-]{6}\.[0-9A-Za-z_-]{27,40})(?:[^0-9A-Za-z_-]|$)",
+        ("discord", "bot", "token", "client.", "mfa."),
+        r"(?:^|[^0-9A-Za-z_-])([MNO][0-9A-Za-z_-]{23,27}\.[0-9A-Za-z_-]{6}\.[0-9A-Za-z_-]{27,40}|mfa\.[0-9A-Za-z_-]{80,100})(?:[^0-9A-Za-z_-]|$)",
+        accepts=_is_mixed,
+    ),
+    PatternRule(
+        "discord-webhook",
+        "Contains an address that lets anybody write to a channel.",
+        ("/api/webhooks/",),
+        r"/api/webhooks/\d{17,20}/([0-9A-Za-z_-]{60,80})",
         accepts=looks_random,
     ),
 )

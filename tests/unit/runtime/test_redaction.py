@@ -430,3 +430,7 @@ def test_a_token_of_a_bot_is_masked() -> None:
     token = f"MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.{made_up(27)}"
     assert redact(f"DISCORD_BOT={token}") == f"DISCORD_BOT={MASK}"
     assert redact(f"bot.run('{token}')") == f"bot.run('{MASK}')"
+    assert redact(f'client.login("{token}")') == f'client.login("{MASK}")'
+    assert redact(f"x = mfa.{made_up(84)}") == f"x = {MASK}"
+    hook = "https://discord.com/api/webhooks/112233445566778899/"
+    assert redact(f"curl -d x {hook}{made_up(68)}") == f"curl -d x {hook}{MASK}"

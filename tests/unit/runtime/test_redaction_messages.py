@@ -8,6 +8,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from harness.common.v1 import action_pb2
 from harness.orchestrator.v1 import agent_pb2
+from services.runtime.digest import digest_of
 from services.runtime.redaction import MASK
 from services.runtime.redaction.messages import redacted, redacted_bytes
 
@@ -46,6 +47,16 @@ def test_the_original_stays_as_it_was() -> None:
     before = action.SerializeToString(deterministic=True)
     assert redacted(action) != action
     assert action.SerializeToString(deterministic=True) == before
+
+
+def test_masking_a_copy_changes_no_digest_and_what_is_masked_has_another() -> None:
+    """A digest is of what will be done: two actions that look the same when masked have two of them."""
+    action = action_pb2.Action(command=action_pb2.CommandAction(argv=["mysql", "--password", "q8Zr4vB1xW"]))
+    other = action_pb2.Action(command=action_pb2.CommandAction(argv=["mysql", "--password", "Wx1Bv4rZ8q"]))
+    before = digest_of([action])
+    assert redacted(action) == redacted(other)
+    assert digest_of([action]) == before != digest_of([other])
+    assert digest_of([redacted(action)]) not in (before, digest_of([other]))
 
 
 def test_what_has_no_secret_is_equal() -> None:

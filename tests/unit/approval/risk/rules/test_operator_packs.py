@@ -7,6 +7,7 @@ import pytest
 from services.approval.risk import Assessment, Command, Context, Level, assess
 from services.approval.risk.rules import BUILTIN, PackError, RuleBook, parse
 from services.approval.risk.rules.examples import check
+from tests.support.patience import ends
 
 HEAD = "schema: 1\npack: acme/deploy\nversion: 1.2.0\n"
 RULE = """\
@@ -97,6 +98,31 @@ def test_options_with_a_value_stand_before_a_subcommand_and_count_for_the_packs_
         assert "acme.deploy" in {factor.id for factor in judge(line, book).factors}
     assert judge("acme-deploy --region rollout status", book).level is Level.LOW
     assert judge("git --force push origin", book) == judge("git --force push origin", BUILTIN)
+
+
+def test_an_option_of_which_nobody_says_whether_it_takes_a_value_is_read_both_ways() -> None:
+    plain = BUILTIN.extended([parse(PACK, "deploy.yaml")])
+    again = plain.extended([parse(PACK.replace("acme/deploy", "acme/more"), "more.yaml")])
+    many = " ".join(f"--option{n} x" for n in range(9))
+    for book in (plain, again):
+        for line in (
+            "acme-deploy --region eu rollout x",
+            "acme-deploy --now --region eu rollout x",
+            "acme-deploy --region eu --now rollout x",
+            f"acme-deploy {many} rollout x",
+        ):
+            assert "acme.deploy" in {factor.id for factor in judge(line, book).factors}, line
+        for line in ("acme-deploy --region eu status", "acme-deploy --region eu rollout x --preview"):
+            assert judge(line, book).level is Level.LOW, line
+    told = BUILTIN.extended([parse(OPTIONS, "deploy.yaml")])
+    assert judge("acme-deploy --region rollout status", told).level is Level.LOW
+    assert judge("acme-deploy --region rollout status", plain).level >= Level.HIGH
+
+
+def test_a_command_of_many_options_is_read_in_a_bounded_number_of_ways() -> None:
+    book = BUILTIN.extended([parse(PACK, "deploy.yaml")])
+    with ends():
+        judge("acme-deploy " + " ".join(f"--option{n} x" for n in range(2500)), book)
 
 
 def test_two_packs_of_one_name_are_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from services.approval.risk.shell.invocation import Invocation
 
 LARGE = 4_000_000_000  # bytes: more than a swap file or a disc image in a test has; what takes a good part of a disk
@@ -23,6 +25,17 @@ def size(text: str) -> int | None:
             return LARGE
         total *= int(digits) * (_UNITS[unit[0]] if unit else 1)
     return total
+
+
+def written(words: Sequence[str]) -> int:
+    """The bytes that a command writes which is given by its words, as far as they say so: `fallocate -l 1G f`, `dd bs=1M count=1000`."""
+    if words[:1] == ["dd"]:
+        given = {key: size(value) or 0 for key, _, value in (word.partition("=") for word in words[1:])}
+        return given.get("count", 0) * (given.get("bs") or given.get("obs") or given.get("ibs") or _BLOCK)
+    if words[:1] not in (["fallocate"], ["mkfile"]) and not (words[:1] == ["head"] and any(word.startswith(("-c", "--bytes")) for word in words)):
+        return 0
+    named = (word.removeprefix("-l").removeprefix("-c").rpartition("=")[2] for word in words[1:])
+    return max((size(word) or 0 for word in named), default=0)
 
 
 def is_large(call: Invocation) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tree_sitter import Node
 
 from services.approval.risk import patterns, scoring
+from services.approval.risk.shell import amounts
 from services.approval.risk.shell.words import Value, Word
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def check_fork_bomb(walker: Walker, commands: Sequence[Node]) -> None:
             walker.flag("resource.fork-bomb", scoring.CRITICAL, "Starts copies of itself without end.", function.name)
 
 
+_FEW = 10  # rounds of a loop whose body is not looked at: what it does once is what counts
 MANY = 1000  # rounds of a loop that start as many programs at once
 _COUNTS = patterns.compile(r"\{\d+\.\.(\d{1,12})\}|\bseq (?:-\w+ )?(?:\d+ )*(\d{1,12})\b")
 _ENDLESS = frozenset({"true", ":", "[ 1 ]", "[[ 1 ]]", "((1))", "(( 1 ))", "/bin/true", "test 1"})
@@ -91,7 +93,7 @@ def check_endless(walker: Walker, loop: Node) -> None:
     said = walker.resolver.raw(condition).strip().rstrip(";").strip()
     if said not in endless:
         return
-    beside, pauses, grows = _round(walker, body)
+    beside, pauses, grows, size = _round(walker, body)
     excerpt = walker.resolver.raw(loop)[:200]
     if beside and not pauses:
         walker.flag(
@@ -102,7 +104,7 @@ def check_endless(walker: Walker, loop: Node) -> None:
             "Start a number of them, and wait.",
             walker.span(loop),
         )
-    elif grows and not pauses:
+    elif (grows or size) and not pauses:
         walker.flag("resource.fill", scoring.MEDIUM, "Writes until the disk is full.", excerpt, "Say how much to write.", walker.span(loop))
 
 
@@ -114,10 +116,13 @@ def check_rounds(walker: Walker, loop: Node, rounds: int) -> None:
     said = walker.resolver.source[loop.start_byte : body.start_byte].decode("utf-8", "replace")
     for match in _COUNTS.finditer(said) if ".." in said or "seq" in said else ():
         rounds = max(rounds, int(match.group(1) or match.group(2)))
-    if rounds < MANY:
+    if rounds < _FEW:
         return
-    beside, pauses, _ = _round(walker, body)
-    if beside and not pauses:
+    beside, pauses, _, size = _round(walker, body)
+    if size * rounds >= amounts.LARGE:
+        excerpt = walker.resolver.raw(loop)[:200]
+        walker.flag("resource.fill", scoring.MEDIUM, "Takes a great part of a disk.", excerpt, "Say how much to write.", walker.span(loop))
+    if rounds >= MANY and beside and not pauses:
         walker.flag(
             "resource.fork-bomb",
             scoring.SERIOUS,
@@ -128,9 +133,10 @@ def check_rounds(walker: Walker, loop: Node, rounds: int) -> None:
         )
 
 
-def _round(walker: Walker, body: Node) -> tuple[bool, bool, bool]:
-    """Of one round of a loop: whether it starts something in the background, has an end or a pause, and adds to a file."""
+def _round(walker: Walker, body: Node) -> tuple[bool, bool, bool, int]:
+    """Of one round of a loop: whether it starts something in the background, has an end or a pause, adds to a file, and writes how much."""
     beside = pauses = grows = False
+    size = 0
     todo = [body]
     while todo:
         current = todo.pop()
@@ -141,10 +147,12 @@ def _round(walker: Walker, body: Node) -> tuple[bool, bool, bool]:
                 continue
             if child.type == "command" and _names(walker, child) in _PAUSES:
                 pauses = True
+            elif child.type == "command":
+                size += amounts.written(walker.resolver.raw(child).split())
             elif child.type == "file_redirect" and any(part.type == ">>" for part in child.children):
                 grows = grows or not walker.resolver.raw(child).endswith("/dev/null")
             todo.append(child)
-    return beside, pauses, grows
+    return beside, pauses, grows, size
 
 
 def _names(walker: Walker, command: Node) -> str:

@@ -344,6 +344,8 @@ def test_programs_inside_programs_are_read_too() -> None:
         "import stripe\nfor c in stripe.Charge.list():\n    stripe.Refund.create(charge=c.id)\n",
         "from stripe import Refund as R\nR.create(charge='ch_1')\n",
         "import stripe\nstripe.Charge.retrieve('ch_1').refund()\n",
+        "import redis\nr = redis.Redis()\nr.delete(*r.keys('*'))\n",
+        "import redis\nr = redis.Redis()\nfor k in r.scan_iter():\n    r.unlink(k)\n",
         "import braintree\ng = braintree.BraintreeGateway(conf)\ng.transaction.sale({'amount': '10.00'})\n",
         "import braintree\nbraintree.Transaction.sale({'amount': '10.00'})\n",
         "import square\nc = square.Client(access_token=t)\nc.payments.create_payment(body=b)\n",
@@ -358,6 +360,8 @@ def test_clients_that_delete_or_pay_and_disks_found_by_name_ask(source: str) -> 
     assert assess(CodeExecution("python", source)).level > Level.LOW
 
 
-def test_looking_at_payments_does_not_ask() -> None:
+def test_looking_at_payments_and_deleting_one_key_do_not_ask() -> None:
+    assert level("import redis\nr = redis.Redis()\nr.delete('session:1')\n") is Level.LOW
+    assert level("import redis\nr = redis.Redis()\nfor k in {'a': 1}.keys():\n    r.delete(k)\n") is Level.LOW
     assert level("import stripe\nstripe.Customer.list(limit=3)\nstripe.Charge.retrieve('x')\n") is Level.LOW
     assert level("import braintree\nbraintree.Transaction.find('x')\n") is Level.LOW

@@ -231,6 +231,15 @@ def test_an_object_too_deep_or_nul_is_unknown() -> None:
         "\n".join("a=$a$a" for _ in range(1000)),
         "x" * (1 << 20),
         "if true; then " * 900,
+        " ".join(f"https://xn--80ak6aa{n}.example/\u0430dmin{n}" for n in range(2000)),
+        " ".join(f"\u0430dmin{n}" for n in range(5000)),
+        "\n".join(f"git clone https://h/r{n} d{n}; cd d{n}; ./x" for n in range(900)),
+        "cd a && " * 2500 + "ls",
+        "\n".join(f"cd d{n}" for n in range(2500)),
+        "\n".join(f"if a; then echo {'x' * 2000}{n} > f; fi; sh f" for n in range(300)),
+        "\n".join(f"a && echo 'echo {n}' > f && sh f" for n in range(900)),
+        "if a; then echo ls > f0; fi\n" + "\n".join(f"cp f{n} f{n + 1}; cat f{n} >> f{n}" for n in range(700)),
+        "find / -exec sed -i x {} + ;" * 800,
     ],
 )
 def test_hostile_scripts_are_answered_in_bounded_time(script: str) -> None:

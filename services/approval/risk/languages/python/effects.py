@@ -34,6 +34,7 @@ _HANDED_SAFELY = frozenset(
 _ORM_DELETES = tuple(
     ".objects.delete .objects.all.delete .objects.filter.delete .objects.exclude.delete .objects.all.update .query.delete .query.filter.delete .query.filter_by.delete".split()
 )
+_LISTED_KEYS = (".keys()", ".keys()[]", ".scan_iter()", ".scan_iter()[]")
 _SPEAKERS = frozenset(
     "print warn warning error info debug exception critical log echo secho format format_usage pprint add_argument parser fail skip Option argument option append".split()
 )
@@ -268,6 +269,8 @@ class Effects:
             row = package
         if row is None and plain.endswith(_ORM_DELETES):
             row = ("database.delete-all", SERIOUS, "Deletes what a query finds.")
+        if row is None and self._deletes_listed(call):
+            row = ("database.delete-all", SERIOUS, "Deletes the keys that it lists.")
         if row is None and handler is None:
             self._named(call)
         if row is not None:
@@ -277,6 +280,12 @@ class Effects:
                 self.reads_secret = self.reads_secret or call.shown
                 return Value(hidden=True, names=(f"{call.name}()",), taints=call.taints | call.receiver.taints | {kind})
         return None
+
+    def _deletes_listed(self, call: Call) -> bool:
+        """Whether a client of Redis deletes the keys that it lists."""
+        if call.attr not in ("delete", "unlink") or "redis" not in self.imports:
+            return False
+        return any(name.endswith(_LISTED_KEYS) for value in call.all() for name in value.names)
 
     def _named(self, call: Call) -> None:
         """A function that is not known gets the path of a secret or of what starts by itself: it may read or change it there."""

@@ -18,11 +18,13 @@ from services.backup.archive import Level
 from services.backup.exporter import export_chunks
 from services.backup.failure import JobFailed
 from services.backup.jobs import Job, JobBoard, guarded
+from services.backup.reconcile import Reconciler
 from services.backup.restore import RestoreHooks, Restorer
+from services.backup.retention import Rules
 from services.backup.snapshot import BackupOrder, OnStaged, take_backup
 from services.backup.store import keys
 from services.backup.store.catalog import Catalog, Request
-from services.backup.store.repository import Repository
+from services.backup.store.repositories import Repositories
 from services.backup.targets import TargetConfig
 from services.backup.upkeep import Upkeep
 from services.runtime.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
@@ -39,31 +41,32 @@ R = TypeVar("R", pb.Backup, pb.Restore)
 class BackupManager:
     """Starts backups and restores, one at a time a target, and follows them.
 
-    `retention_days` 0 turns off the pruning that follows each backup. Every backup is verified to
+    Retention that keeps all turns off the pruning that follows each backup. Every backup is verified to
     `level` before it counts.
     """
 
     def __init__(
         self,
         catalog: Catalog,
-        repository: Repository,
+        repositories: Repositories,
         targets: Mapping[str, TargetConfig],
-        retention_days: int,
+        retention: Rules,
         level: Level = Level.FRAMES,
     ) -> None:
         self._catalog = catalog
-        self._repository = repository
+        self._repositories = repositories
         self.targets = targets
-        self._retention_days = retention_days
+        self.retention = retention
         self._level = level
         self._board = JobBoard(catalog)
-        self.upkeep = Upkeep(catalog, repository, self._board)
+        self.upkeep = Upkeep(catalog, repositories, self._board)
+        self.reconciler = Reconciler(catalog, repositories, self._board)
         self._admission = asyncio.Lock()
 
     async def stop(self) -> None:
         """Stop all jobs and give the directory up."""
         await self._board.stop()
-        self._repository.release()
+        self._repositories.release()
 
     def target(self, name: str) -> TargetConfig:
         """NotFound (TARGET_NOT_FOUND) if there is none of that name."""
@@ -86,6 +89,20 @@ class BackupManager:
                 "REQUEST_ID_REUSED", f"this request_id has already led to {item_id}, by a different request", id=item_id
             )
         return item_id
+
+    async def list_repositories(self) -> list[pb.Repository]:
+        """The repositories, and what each of them has."""
+        survey = await self._board.thread(self._repositories.survey)
+        return [
+            pb.Repository(
+                name=name,
+                location=place.repository.location,
+                required=place.required,
+                archives=sum(name in holders for holders in survey.archives.values()),
+                problem=survey.unreachable.get(name, ""),
+            )
+            for name, place in self._repositories.places.items()
+        ]
 
     # Backups
 
@@ -121,16 +138,18 @@ class BackupManager:
             await self._failed(record, failure)
         else:
             log.info("backup completed", backup=record.backup_id, target=record.target, keys=record.keys)
-            if self._retention_days:
-                await self.upkeep.prune_after(record, self._retention_days)
+            if not self.retention.keeps_all:
+                await self.upkeep.prune_after(record, self.retention)
 
     def _fill(self, record: pb.Backup, config: TargetConfig, job: Job, on_staged: OnStaged | None = None) -> None:
         """Take the backup that the record stands for. Runs in a job's thread."""
         order = BackupOrder(
             record.backup_id, record.target, record.created_by, record.create_time.ToMilliseconds(), record.restore_id
         )
-        sealed = take_backup(order, config, self._repository, job.control, on_staged, self._level)
+        sealed = take_backup(order, config, self._repositories, job.control, on_staged, self._level)
         record.CopyFrom(views.completed_backup(sealed.manifest, sealed.archive_bytes, sealed.digest))
+        failures = self._repositories.failures(record.backup_id)
+        record.copies.extend(views.copies(self._repositories.places, failures))
         record.verify_time.CopyFrom(record.end_time)
         record.verify_level = views.verify_level(self._level)
         metrics.count_verification(record, self._level)
@@ -220,7 +239,7 @@ class BackupManager:
     async def export_backup(self, backup_id: str) -> AsyncGenerator[bytes, None]:
         """The pieces of a backup as an RDB file. Errors as ExportBackup."""
         backup = await self.upkeep.readable_backup(backup_id)
-        async with contextlib.aclosing(export_chunks(self._board, self._repository, backup)) as chunks:
+        async with contextlib.aclosing(export_chunks(self._board, self._repositories, backup)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -277,10 +296,10 @@ class BackupManager:
             raise FailedPrecondition(
                 "BACKUP_NOT_COMPLETE", f"backup {backup.backup_id} is {state}, not COMPLETED", state=state
             )
-        if not self._repository.exists(backup.backup_id):
+        if not self._repositories.exists(backup.backup_id):
             raise FailedPrecondition(
                 "ARCHIVE_MISSING",
-                f"the archive of {backup.backup_id} is not in the directory any more; nothing was touched",
+                f"the archive of {backup.backup_id} is in no repository any more; nothing was touched",
                 backup_id=backup.backup_id,
             )
         if config.prefixes[0] not in [summary.prefix for summary in backup.prefixes]:
@@ -295,7 +314,7 @@ class BackupManager:
             take_pre_restore_backup=lambda on_staged: self._pre_restore_backup(record, config, job, on_staged),
             before_switch=lambda: self._before_switch(record),
         )
-        restorer = Restorer(record.backup_id, record.prefix, config, self._repository, job.control, hooks)
+        restorer = Restorer(record.backup_id, record.prefix, config, self._repositories, job.control, hooks)
         try:
             await guarded(self._board.thread(restorer.run))
         except JobFailed as failure:

@@ -8,7 +8,9 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from services.backup.archive import KeyRing
-from services.backup.targets import TargetConfig, check_names
+from services.backup.places import RepositoryConfig
+from services.backup.retention import DAY_MS, Rules
+from services.backup.targets import TARGET_NAME, TargetConfig, check_names
 from services.runtime.settings import ServiceSettings
 
 
@@ -32,6 +34,41 @@ class BackupSettings(ServiceSettings):
         None, description="keys that encrypt archives, one a line: id, 32 bytes in base64; the first is for new ones"
     )
     backup_key_command: str = Field("", description="a command that prints such keys, instead of a file")
+
+    backup_repositories: dict[str, RepositoryConfig] = Field(
+        default_factory=dict,
+        description="where archives go: JSON, name to {path} or {url, options, credentials_file, allow_http}, and "
+        "required; empty: backup_directory alone",
+    )
+    backup_retention_hourly: int = Field(0, ge=0, le=10_000, description="hours of which the newest backup is kept")
+    backup_retention_daily: int = Field(0, ge=0, le=10_000, description="days of which the newest backup is kept")
+    backup_retention_weekly: int = Field(0, ge=0, le=10_000, description="weeks of which the newest backup is kept")
+    backup_retention_monthly: int = Field(0, ge=0, le=10_000, description="months of which the newest backup is kept")
+
+    @property
+    def retention(self) -> Rules:
+        """What is kept after a good backup. Days of 0 keep everything, whatever else is set."""
+        if not self.backup_retention_days:
+            return Rules()
+        return Rules(
+            self.backup_retention_days * DAY_MS,
+            self.backup_retention_hourly,
+            self.backup_retention_daily,
+            self.backup_retention_weekly,
+            self.backup_retention_monthly,
+        )
+
+    @field_validator("backup_repositories")
+    @classmethod
+    def _named_repositories(cls, repositories: dict[str, RepositoryConfig]) -> dict[str, RepositoryConfig]:
+        for name in repositories:
+            if not TARGET_NAME.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} cannot be a repository's name: small letters, digits, hyphens, a letter first"
+                )
+        if repositories and not any(config.required for config in repositories.values()):
+            raise ValueError("at least one repository must be required")
+        return repositories
 
     @model_validator(mode="after")
     def _one_origin_of_keys(self) -> BackupSettings:

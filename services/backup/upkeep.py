@@ -1,9 +1,11 @@
-"""Keeping the archives and the catalog true: verify, delete, prune, and put right what a crash has left."""
+"""What happens to backups after they were made: verify, pin, delete, prune."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -11,19 +13,19 @@ from redis.exceptions import RedisError
 
 from harness.backup.v1 import backup_pb2 as pb
 from services.backup import metrics, views
-from services.backup.archive import ArchiveError, ArchiveLocked, Level
+from services.backup.archive import ArchiveError, Level
 from services.backup.failure import JobFailed
 from services.backup.job import JobControl
 from services.backup.jobs import JobBoard
-from services.backup.retention import expired
+from services.backup.retention import Rules, Verdict, judge
 from services.backup.store.catalog import Catalog
+from services.backup.store.repositories import Repositories
 from services.backup.store.repository import Repository
 from services.backup.verify import verify_archive
 from services.runtime.errors import FailedPrecondition, HarnessError, NotFound, Unavailable
 
 log = structlog.get_logger(__name__)
 
-DAY_MS: Final = 86_400_000
 _NOT_HERE: Final = frozenset(
     {
         "ARCHIVE_LOCKED",
@@ -36,13 +38,26 @@ _NOT_HERE: Final = frozenset(
 """Reasons why an archive cannot be verified here, which say nothing about the archive."""
 
 
+@dataclass(frozen=True)
+class Pruned:
+    """What retention did, or would do in a dry run."""
+
+    verified: str
+    verdicts: list[Verdict]
+    deleted: list[pb.Backup] = field(default_factory=list)
+    """Oldest first."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Backups that are still there, with the reason; they are tried again next time."""
+
+
 class Upkeep:
     """What happens to backups after they were made."""
 
-    def __init__(self, catalog: Catalog, repository: Repository, board: JobBoard) -> None:
+    def __init__(self, catalog: Catalog, repositories: Repositories, board: JobBoard) -> None:
         self._catalog = catalog
-        self._repository = repository
+        self._repositories = repositories
         self._board = board
+        self._editing = asyncio.Lock()
 
     async def stored_backup(self, backup_id: str) -> pb.Backup:
         """The catalog's record. NotFound (BACKUP_NOT_FOUND)."""
@@ -53,16 +68,44 @@ class Upkeep:
 
     # Verify
 
-    def _read_all(self, backup: pb.Backup, level: Level, control: JobControl) -> str:
-        """Verify an archive in a thread. Returns what is wrong with it, "" if nothing is."""
+    def _read_copy(self, repository: Repository, backup: pb.Backup, level: Level, control: JobControl) -> str:
+        """Verify one copy. Returns what is wrong with it, "" if nothing is. JobFailed if it cannot be told."""
         try:
-            with self._repository.open(backup.backup_id) as reader:
+            with repository.open(backup.backup_id) as reader:
                 if reader.digest != backup.digest:
                     return "the archive is not the one that was made: its digest differs from the catalog's"
                 verify_archive(reader, level, control.report)
         except (ArchiveError, OSError) as error:
             return str(error)
         return ""
+
+    def _read_all(self, backup: pb.Backup, level: Level, control: JobControl) -> list[pb.Copy]:
+        """Verify every copy, in a thread. JobFailed if it can be told of none."""
+        copies: list[pb.Copy] = []
+        failure: JobFailed | None = None
+        for name, repository in sorted(self._repositories.holders(backup.backup_id), key=lambda held: held[0]):
+            copy = pb.Copy(repository=name, state=pb.COPY_STATE_STORED)
+            try:
+                if not repository.exists(backup.backup_id):
+                    copy.state, copy.problem = pb.COPY_STATE_MISSING, "the archive is not there"
+                elif problem := self._read_copy(repository, backup, level, control):
+                    copy.state, copy.problem = pb.COPY_STATE_DAMAGED, problem
+                self._repositories.found(name, backup.backup_id, damaged=copy.state != pb.COPY_STATE_STORED)
+            except JobFailed as error:
+                if error.reason != "STORAGE_FAILED":
+                    raise
+                copy.state, copy.problem, failure = pb.COPY_STATE_UNKNOWN, error.message, error
+            copies.append(copy)
+        if failure is not None and not any(copy.state == pb.COPY_STATE_STORED for copy in copies):
+            raise failure
+        return copies
+
+    def _problem(self, copies: list[pb.Copy]) -> str:
+        """What is wrong, if a required copy is not whole."""
+        wrong = [copy for copy in copies if copy.problem and self._repositories.places[copy.repository].required]
+        if not wrong and not any(copy.state == pb.COPY_STATE_STORED for copy in copies):
+            wrong = copies
+        return "; ".join(f"repository {copy.repository}: {copy.problem}" for copy in wrong)
 
     async def readable_backup(self, backup_id: str) -> pb.Backup:
         """A backup that has, or had, an archive.
@@ -83,21 +126,26 @@ class Upkeep:
         backup = await self.readable_backup(backup_id)
         begin = time.monotonic()
         try:
-            problem = await self._board.thread(self._read_all, backup, level, self._board.control())
+            copies = await self._board.thread(self._read_all, backup, level, self._board.control())
         except JobFailed as failure:
             if failure.reason in _NOT_HERE:
                 raise FailedPrecondition(failure.reason, failure.message, backup_id=backup_id) from failure
             raise Unavailable(failure.reason, failure.message) from failure
         seconds = time.monotonic() - begin
+        problem = self._problem(copies)
+        del backup.copies[:]
+        backup.copies.extend(copies)
         if problem:
             metrics.count_damage(backup, level)
+        if not any(copy.state == pb.COPY_STATE_STORED for copy in copies):
             await self.mark_corrupt(backup, problem)
             return backup, problem, seconds
         backup.state = pb.BACKUP_STATE_COMPLETED
         backup.ClearField("error")
         backup.verify_time.CopyFrom(views.timestamp(await self._catalog.now_ms()))
         backup.verify_level = views.verify_level(level)
-        metrics.count_verification(backup, level)
+        if not problem:
+            metrics.count_verification(backup, level)
         await self._put_if_there(backup)
         return backup, problem, seconds
 
@@ -109,9 +157,36 @@ class Upkeep:
         await self._put_if_there(backup)
 
     async def _put_if_there(self, backup: pb.Backup) -> None:
-        # It may have been deleted meanwhile, and must not come back.
-        if await self._catalog.backups.get(backup.backup_id) is not None:
+        # It may have been deleted meanwhile, and must not come back; or pinned, which must not be lost.
+        async with self._editing:
+            stored = await self._catalog.backups.get(backup.backup_id)
+            if stored is None:
+                return
+            backup.ClearField("pin")
+            if stored.HasField("pin"):
+                backup.pin.CopyFrom(stored.pin)
             await self._catalog.backups.put(backup)
+
+    # Pin
+
+    async def pin(self, backup_id: str, caller: str, note: str) -> pb.Backup:
+        """Keep a backup until it is unpinned. Errors as PinBackup."""
+        async with self._editing:
+            backup = await self.readable_backup(backup_id)
+            backup.pin.CopyFrom(
+                pb.Pin(pinned_by=caller, pin_time=views.timestamp(await self._catalog.now_ms()), note=note)
+            )
+            await self._catalog.backups.put(backup)
+        return backup
+
+    async def unpin(self, backup_id: str) -> pb.Backup:
+        """Let retention have a backup again. NotFound (BACKUP_NOT_FOUND)."""
+        async with self._editing:
+            backup = await self.stored_backup(backup_id)
+            if backup.HasField("pin"):
+                backup.ClearField("pin")
+                await self._catalog.backups.put(backup)
+        return backup
 
     # Delete
 
@@ -121,6 +196,12 @@ class Upkeep:
         if self._board.in_use(backup_id):
             raise FailedPrecondition(
                 "BACKUP_IN_USE", f"backup {backup_id} is being written or restored", backup_id=backup_id
+            )
+        if backup.HasField("pin"):
+            raise FailedPrecondition(
+                "BACKUP_PINNED",
+                f"backup {backup_id} was pinned by {backup.pin.pinned_by}; unpin it first",
+                backup_id=backup_id,
             )
         if backup.state == pb.BACKUP_STATE_COMPLETED and not force:
             others = [other async for other in self._completed(backup.target) if other.backup_id != backup_id]
@@ -135,7 +216,7 @@ class Upkeep:
     async def _remove(self, backup: pb.Backup) -> None:
         # The archive first: a crash in between leaves an entry without archive, which the next start marks.
         try:
-            await self._board.thread(self._repository.delete, backup.backup_id)
+            await self._board.thread(self._repositories.delete, backup.backup_id)
         except JobFailed as failure:
             raise Unavailable(failure.reason, failure.message) from failure
         await self._catalog.backups.delete(backup)
@@ -148,11 +229,8 @@ class Upkeep:
 
     # Retention
 
-    async def prune(self, target: str, max_age_ms: int, *, dry_run: bool) -> tuple[list[pb.Backup], str]:
-        """Verify the newest completed backup, then delete those older than `max_age_ms`. Errors as PruneBackups.
-
-        Returns what was (or would be) deleted, oldest first, and the id of the backup that was verified and kept.
-        """
+    async def prune(self, target: str, rules: Rules, *, dry_run: bool) -> Pruned:
+        """Verify the newest completed backup, then delete what the rules do not keep. Errors as PruneBackups."""
         newest = await anext(self._completed(target), None)
         problem = "there is none"
         if newest is not None:
@@ -163,86 +241,40 @@ class Upkeep:
                 f"the newest backup of {target} does not verify ({problem}): nothing is deleted; make a good one first",
                 target=target,
             )
-        return await self._delete_older(newest.backup_id, target, max_age_ms, dry_run=dry_run), newest.backup_id
+        return await self._apply(newest.backup_id, target, rules, dry_run=dry_run)
 
-    async def _delete_older(self, keep: str, target: str, max_age_ms: int, *, dry_run: bool) -> list[pb.Backup]:
+    async def _apply(self, verified: str, target: str, rules: Rules, *, dry_run: bool) -> Pruned:
         backups = [backup async for backup in self._catalog.backups.walk(target)]
+        in_use = {backup.backup_id for backup in backups if self._board.in_use(backup.backup_id)}
         now_ms = await self._catalog.now_ms()
-        old = [
-            backup
-            for backup in expired(backups, now_ms=now_ms, max_age_ms=max_age_ms, keep=keep)
-            if not self._board.in_use(backup.backup_id)
-        ]
-        if not dry_run:
-            for backup in old:
-                await self._remove(backup)
-        return old
+        pruned = Pruned(verified, judge(backups, rules, now_ms=now_ms, verified=verified, in_use=in_use))
+        for verdict in reversed(pruned.verdicts):
+            if verdict.kept:
+                continue
+            problem = "" if dry_run else await self._expire(verdict.backup.backup_id)
+            if problem:
+                log.warning("an archive was not let go", backup=verdict.backup.backup_id, problem=problem)
+                pruned.refused[verdict.backup.backup_id] = problem
+            else:
+                pruned.deleted.append(verdict.backup)
+        return pruned
 
-    async def prune_after(self, made: pb.Backup, retention_days: int) -> None:
+    async def _expire(self, backup_id: str) -> str:
+        """Delete a backup that has expired. Returns why it is still there, "" if it is gone."""
+        backup = await self._catalog.backups.get(backup_id)
+        if backup is None:
+            return ""
+        if backup.HasField("pin") or self._board.in_use(backup_id):
+            return "it was pinned, or is used, since the verdict"
+        try:
+            await self._remove(backup)
+        except Unavailable as error:
+            return error.message
+        return ""
+
+    async def prune_after(self, made: pb.Backup, rules: Rules) -> None:
         """Retention after a backup that has just been verified. A failure is logged: the backup itself is good."""
         try:
-            await self._delete_older(made.backup_id, made.target, retention_days * DAY_MS, dry_run=False)
+            await self._apply(made.backup_id, made.target, rules, dry_run=False)
         except (HarnessError, RedisError) as error:
             log.warning("retention could not be applied", target=made.target, error=str(error))
-
-    # Start-up
-
-    async def reconcile(self) -> None:
-        """Make the catalog agree with the directory, after a crash, a restored directory, or a lost catalog.
-
-        Interrupted backups and restores become FAILED, temporary files are removed, archives without an entry get one,
-        entries without an archive become CORRUPT.
-        """
-        swept = await self._board.thread(self._repository.sweep)
-        if swept:
-            log.warning("removed what interrupted backups had left", files=swept)
-        on_disk = set(await self._board.thread(lambda: list(self._repository.list())))
-        known: set[str] = set()
-        changed: list[pb.Backup] = []
-        async for backup in self._catalog.backups.walk():
-            known.add(backup.backup_id)
-            if backup.state == pb.BACKUP_STATE_RUNNING:
-                found = await self._from_archive(backup.backup_id) if backup.backup_id in on_disk else None
-                if found is not None:
-                    # It was sealed, which means verified, just before the process ended.
-                    found.verify_time.CopyFrom(found.end_time)
-                    found.verify_level = pb.VERIFY_LEVEL_FRAMES
-                    backup = found
-                else:
-                    backup.state = pb.BACKUP_STATE_FAILED
-                    backup.end_time.CopyFrom(views.timestamp(await self._catalog.now_ms()))
-                    backup.error.reason = "INTERRUPTED"
-                    backup.error.message = "the backup service was killed during the snapshot; nothing of it is left"
-                changed.append(backup)
-            elif backup.state == pb.BACKUP_STATE_COMPLETED and backup.backup_id not in on_disk:
-                backup.state = pb.BACKUP_STATE_CORRUPT
-                backup.error.reason = "ARCHIVE_MISSING"
-                backup.error.message = "the archive is not in the directory any more; put it back, then verify"
-                changed.append(backup)
-        for backup_id in sorted(on_disk - known):
-            found = await self._from_archive(backup_id)
-            if found is not None:
-                changed.append(found)
-        for backup in changed:
-            await self._catalog.backups.put(backup)
-            log.warning("catalog corrected", backup=backup.backup_id, state=pb.BackupState.Name(backup.state))
-        await self._fail_interrupted_restores()
-
-    async def _from_archive(self, backup_id: str) -> pb.Backup | None:
-        try:
-            return views.completed_backup(*await self._board.thread(self._repository.manifest, backup_id))
-        except (ArchiveError, ArchiveLocked, OSError) as error:
-            log.error("an archive in the directory cannot be read", backup=backup_id, error=str(error))
-            return None
-
-    async def _fail_interrupted_restores(self) -> None:
-        interrupted = [
-            restore async for restore in self._catalog.restores.walk() if restore.state == pb.RESTORE_STATE_RUNNING
-        ]
-        for restore in interrupted:
-            restore.state = pb.RESTORE_STATE_FAILED
-            restore.end_time.CopyFrom(views.timestamp(await self._catalog.now_ms()))
-            restore.error.reason = "INTERRUPTED"
-            restore.error.message = f"the backup service was killed during the restore. {views.aftermath(restore)}"
-            await self._catalog.restores.put(restore)
-            log.warning("restore was interrupted", restore=restore.restore_id)

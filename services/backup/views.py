@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,6 +12,7 @@ from harness.backup.v1 import backup_pb2 as pb
 from services.backup.archive import Level, Manifest, PrefixCounts
 from services.backup.failure import JobFailed
 from services.backup.rdb import type_name
+from services.backup.retention import Verdict
 
 _LAST_TIMESTAMP_MS: Final = 253_402_300_799_999
 
@@ -85,6 +87,28 @@ def completed_backup(manifest: Manifest, archive_bytes: int, digest: str) -> pb.
         flags=manifest.flags,
         functions=manifest.functions,
     )
+
+
+def copies(names: Iterable[str], failures: Mapping[str, str]) -> list[pb.Copy]:
+    """Where a backup that was just made is; `failures` are why which repository does not have it."""
+    return [
+        pb.Copy(
+            repository=name,
+            state=pb.COPY_STATE_MISSING if name in failures else pb.COPY_STATE_STORED,
+            problem=failures.get(name, ""),
+        )
+        for name in names
+    ]
+
+
+def retention_verdicts(verdicts: Iterable[Verdict], refused: Mapping[str, str]) -> list[pb.RetentionVerdict]:
+    """What retention says; `refused` are backups that their repository did not let go, with the reason."""
+    shown = []
+    for verdict in verdicts:
+        backup_id = verdict.backup.backup_id
+        reasons = [*verdict.reasons, *([f"refused: {refused[backup_id]}"] if backup_id in refused else [])]
+        shown.append(pb.RetentionVerdict(backup_id=backup_id, kept=verdict.kept, reasons=reasons))
+    return shown
 
 
 def job_error(failure: JobFailed) -> pb.JobError:

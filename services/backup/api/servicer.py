@@ -11,9 +11,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from harness.backup.v1 import backup_pb2 as pb
 from harness.backup.v1 import backup_pb2_grpc
+from services.backup import views
+from services.backup.retention import DAY_MS, Rules
 from services.backup.service import BackupManager
-from services.backup.upkeep import DAY_MS
-from services.backup.views import requested_level
 from services.runtime.context import current_caller, draining
 from services.runtime.errors import InvalidArgument
 from services.runtime.paging import page_for
@@ -24,9 +24,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class BackupServicer(backup_pb2_grpc.BackupServiceServicer):
     """Serves harness.backup.v1.BackupService."""
 
-    def __init__(self, manager: BackupManager, retention_days: int) -> None:
+    def __init__(self, manager: BackupManager) -> None:
         self._manager = manager
-        self._retention_days = retention_days
 
     async def ListTargets(self, request: pb.ListTargetsRequest, context: Context) -> pb.ListTargetsResponse:
         targets = [
@@ -57,7 +56,9 @@ class BackupServicer(backup_pb2_grpc.BackupServiceServicer):
             yield pb.WatchBackupResponse(backup=backup)
 
     async def VerifyBackup(self, request: pb.VerifyBackupRequest, context: Context) -> pb.VerifyBackupResponse:
-        backup, problem, seconds = await self._manager.upkeep.verify(request.backup_id, requested_level(request.level))
+        backup, problem, seconds = await self._manager.upkeep.verify(
+            request.backup_id, views.requested_level(request.level)
+        )
         duration = Duration()
         duration.FromMilliseconds(round(seconds * 1000))
         return pb.VerifyBackupResponse(whole=not problem, problem=problem, backup=backup, duration=duration)
@@ -75,21 +76,46 @@ class BackupServicer(backup_pb2_grpc.BackupServiceServicer):
 
     async def PruneBackups(self, request: pb.PruneBackupsRequest, context: Context) -> pb.PruneBackupsResponse:
         self._manager.target(request.target)
-        if not request.HasField("max_age") and not self._retention_days:
+        pruned = await self._manager.upkeep.prune(request.target, self._rules(request), dry_run=request.dry_run)
+        return pb.PruneBackupsResponse(
+            deleted=pruned.deleted,
+            freed_bytes=sum(backup.archive_bytes for backup in pruned.deleted),
+            verified_backup_id=pruned.verified,
+            verdicts=views.retention_verdicts(pruned.verdicts, pruned.refused),
+        )
+
+    def _rules(self, request: pb.PruneBackupsRequest) -> Rules:
+        if request.HasField("max_age") and request.HasField("retention"):
+            raise InvalidArgument(
+                "RETENTION_AMBIGUOUS", "set max_age or retention", violations=[("retention", "not beside max_age")]
+            )
+        if request.HasField("max_age"):
+            return Rules(max_age_ms=request.max_age.ToMilliseconds())
+        if request.HasField("retention"):
+            asked = request.retention
+            return Rules(asked.days * DAY_MS, asked.hourly, asked.daily, asked.weekly, asked.monthly)
+        if self._manager.retention.keeps_all:
             raise InvalidArgument(
                 "MAX_AGE_REQUIRED",
-                "this service is configured to keep backups for ever; say which age to delete",
-                violations=[("max_age", "must be set")],
+                "this service is configured to keep backups for ever; say which age to delete, or what to keep",
+                violations=[("max_age", "must be set, or retention")],
             )
-        max_age_ms = self._retention_days * DAY_MS
-        if request.HasField("max_age"):
-            max_age_ms = request.max_age.ToMilliseconds()
-        deleted, kept = await self._manager.upkeep.prune(request.target, max_age_ms, dry_run=request.dry_run)
-        return pb.PruneBackupsResponse(
-            deleted=deleted,
-            freed_bytes=sum(backup.archive_bytes for backup in deleted),
-            verified_backup_id=kept,
-        )
+        return self._manager.retention
+
+    async def PinBackup(self, request: pb.PinBackupRequest, context: Context) -> pb.PinBackupResponse:
+        backup = await self._manager.upkeep.pin(request.backup_id, current_caller().subject, request.note)
+        return pb.PinBackupResponse(backup=backup)
+
+    async def UnpinBackup(self, request: pb.UnpinBackupRequest, context: Context) -> pb.UnpinBackupResponse:
+        return pb.UnpinBackupResponse(backup=await self._manager.upkeep.unpin(request.backup_id))
+
+    async def ListRepositories(
+        self, request: pb.ListRepositoriesRequest, context: Context
+    ) -> pb.ListRepositoriesResponse:
+        return pb.ListRepositoriesResponse(repositories=await self._manager.list_repositories())
+
+    async def RebuildCatalog(self, request: pb.RebuildCatalogRequest, context: Context) -> pb.RebuildCatalogResponse:
+        return pb.RebuildCatalogResponse(changed=await self._manager.reconciler.rebuild())
 
     async def RestoreBackup(self, request: pb.RestoreBackupRequest, context: Context) -> pb.RestoreBackupResponse:
         restore = await self._manager.restore_backup(

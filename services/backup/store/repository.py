@@ -1,122 +1,83 @@
-"""Archives on local disk. An archive has its name only once it is complete and verified."""
+"""What every place that keeps archives can do. An archive is there only once it is complete and verified."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Final
 
-from services.backup.archive import ArchiveError, ArchiveReader, FileSource, KeyRing, Manifest, Sink, Source
+from services.backup.archive import ArchiveError, ArchiveReader, KeyRing, Manifest, Sink, Source
 from services.backup.failure import JobFailed
 
 SUFFIX: Final = ".mhb"
-_ID: Final = re.compile(r"bkp_[0-9a-z]{1,64}")
+BACKUP_ID: Final = re.compile(r"bkp_[0-9a-z]{1,64}")
 
 
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def checked_id(backup_id: str) -> str:
+    """The id, if it is one; it becomes a part of names. JobFailed (INVALID_BACKUP_ID) if not."""
+    if not BACKUP_ID.fullmatch(backup_id):
+        raise JobFailed("INVALID_BACKUP_ID", f"{backup_id!r} is not a backup id")
+    return backup_id
 
 
-class _FileSink:
-    """A temporary file that gets its name when it is sealed."""
+class Repository(ABC):
+    """A place that keeps archives by the ids of their backups, for one service.
 
-    def __init__(self, path: Path, temporary: Path) -> None:
-        self._path = path
-        self._temporary = temporary
-        self._file = temporary.open("x+b", buffering=1 << 20)
-
-    def write(self, data: bytes) -> None:
-        self._file.write(data)
-
-    def seal(self, check: Callable[[Source], None]) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        check(FileSource(self._file))
-        if self._path.exists():
-            raise JobFailed("STORAGE_FAILED", f"{self._path.name} exists already")
-        self._temporary.rename(self._path)
-        _sync_directory(self._path.parent)
-
-    def abort(self) -> None:
-        self._temporary.unlink(missing_ok=True)
-        # What the buffer still holds may not fit on the disk, and is not wanted.
-        with contextlib.suppress(OSError):
-            self._file.close()
-
-
-class Repository:
-    """A directory of archives, `<backup id>.mhb`, owned by one process at a time.
-
-    A backup is written to `.<backup id>.tmp`, synced, read back and verified, then renamed, and the directory
-    is synced. Names that are not backup ids are refused and never listed, symbolic links are not followed.
+    Every method may be called from any thread. JobFailed (STORAGE_FAILED) if the place cannot be reached or refuses.
     """
 
-    def __init__(self, directory: Path, keys: KeyRing | None = None) -> None:
-        self.directory = directory
+    def __init__(self, keys: KeyRing | None = None) -> None:
         self.keys = keys
         """What new archives are encrypted with, and what opens them; None: new archives are not encrypted."""
-        self._lock: int | None = None
 
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """Where it is, for people; holds no secrets."""
+
+    @abstractmethod
     def claim(self) -> None:
-        """Create the directory if needed and take it for this process until it ends.
+        """Take it for this process, as far as the place can tell. JobFailed if another process has it."""
 
-        JobFailed if another process has it.
-        """
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            self._lock = None
-            raise JobFailed(
-                "DIRECTORY_IN_USE",
-                f"another backup service uses {self.directory}; give each its own directory",
-            ) from None
-
+    @abstractmethod
     def release(self) -> None:
-        """Give the directory up."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Give it up."""
 
-    def _path(self, backup_id: str) -> Path:
-        if not _ID.fullmatch(backup_id):
-            raise JobFailed("INVALID_BACKUP_ID", f"{backup_id!r} is not a backup id")
-        return self.directory / f"{backup_id}{SUFFIX}"
-
+    @abstractmethod
     def list(self) -> Iterator[str]:
         """The ids of the archives that are there."""
-        with os.scandir(self.directory) as files:
-            for file in files:
-                name = file.name.removesuffix(SUFFIX)
-                if name != file.name and _ID.fullmatch(name) and file.is_file(follow_symlinks=False):
-                    yield name
 
+    @abstractmethod
     def sweep(self) -> int:
-        """Remove what interrupted backups left. Returns how many files."""
-        left = [file for file in self.directory.glob(".bkp_*.tmp") if not file.is_dir()]
-        for file in left:
-            file.unlink()
-        return len(left)
+        """Remove what interrupted backups left. Returns how many files or objects."""
+
+    @abstractmethod
+    def sink(self, backup_id: str) -> Sink:
+        """Where a new archive goes. Prefer `create`, which cleans up."""
+
+    @abstractmethod
+    def source(self, backup_id: str) -> AbstractContextManager[Source]:
+        """The bytes of an archive. ArchiveError if it is missing."""
+
+    @abstractmethod
+    def exists(self, backup_id: str) -> bool:
+        """Whether the archive is there."""
+
+    @abstractmethod
+    def delete(self, backup_id: str) -> None:
+        """Remove an archive; nothing if it is not there."""
 
     @contextlib.contextmanager
     def create(self, backup_id: str) -> Iterator[Sink]:
         """Write a new archive, and seal it. Whatever ends the block before that removes what was written.
 
-        JobFailed: STORAGE_FAILED for an error of the disk, ARCHIVE_NOT_VERIFIED if the check finds it not whole.
+        JobFailed: STORAGE_FAILED for an error of the storage, ARCHIVE_NOT_VERIFIED if the check finds it not whole.
         """
-        path = self._path(backup_id)
         try:
-            sink = _FileSink(path, self.directory / f".{backup_id}.tmp")
+            sink = self.sink(backup_id)
             try:
                 yield sink
             finally:
@@ -132,35 +93,14 @@ class Repository:
 
         ArchiveError if not; also if it is missing.
         """
-        path = self._path(backup_id)
-        try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError as error:
-            raise ArchiveError(f"the archive {path.name} cannot be opened: {error.strerror}") from error
-        with os.fdopen(handle, "rb") as file:
-            reader = ArchiveReader(FileSource(file), self.keys)
-            if reader.manifest.snapshot.backup_id != backup_id:
-                raise ArchiveError(
-                    f"the archive {path.name} holds another backup, {reader.manifest.snapshot.backup_id!r}"
-                )
+        with self.source(backup_id) as source:
+            reader = ArchiveReader(source, self.keys)
+            found = reader.manifest.snapshot.backup_id
+            if found != backup_id:
+                raise ArchiveError(f"the archive of {backup_id} holds another backup, {found!r}")
             yield reader
-
-    def exists(self, backup_id: str) -> bool:
-        path = self._path(backup_id)
-        return path.is_file() and not path.is_symlink()
 
     def manifest(self, backup_id: str) -> tuple[Manifest, int, str]:
         """Manifest, size in bytes and digest of an archive. ArchiveError if it cannot be read."""
         with self.open(backup_id) as reader:
             return reader.manifest, reader.size, reader.digest
-
-    def delete(self, backup_id: str) -> None:
-        """Remove an archive; nothing if it is not there.
-
-        JobFailed (STORAGE_FAILED) if it cannot be removed.
-        """
-        try:
-            self._path(backup_id).unlink(missing_ok=True)
-            _sync_directory(self.directory)
-        except OSError as error:
-            raise JobFailed("STORAGE_FAILED", f"the archive could not be deleted: {error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,16 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from harness.backup.v1 import backup_pb2 as pb
+from services.backup.retention import DAY_MS, Rules
 from services.backup.service import BackupManager
 from services.backup.store.catalog import Catalog
-from services.backup.store.repository import Repository
+from services.backup.store.local import LocalRepository
+from services.backup.store.repositories import Place, Repositories
 from services.backup.targets import TargetConfig
 from services.runtime.redis import connect
 from tests.integration.backup.servers import RedisServer
+
+DAYS_30 = Rules(max_age_ms=30 * DAY_MS)
 
 
 @pytest.fixture
@@ -47,7 +51,8 @@ class Service:
 
     manager: BackupManager
     catalog: Catalog
-    repository: Repository
+    repository: LocalRepository
+    repositories: Repositories
     redis: Redis
 
     async def backup(self, target: str = "orchestrator") -> pb.Backup:
@@ -63,14 +68,18 @@ class Service:
         return await self.manager.get_restore(restore.restore_id)
 
 
-async def start_service(server: RedisServer, directory: Path) -> Service:
+async def start_service(
+    server: RedisServer, directory: Path, others: Mapping[str, Place] | None = None, rules: Rules = DAYS_30
+) -> Service:
+    """The service with a required local repository, and others."""
     redis = connect(server.url("backup", "backup"), client_name="backup")
-    repository = Repository(directory)
-    repository.claim()
+    repository = LocalRepository(directory)
+    repositories = Repositories({"local": Place(repository), **(others or {})})
+    repositories.claim()
     catalog = Catalog(redis)
-    manager = BackupManager(catalog, repository, targets_of(server), retention_days=30)
-    await manager.upkeep.reconcile()
-    return Service(manager, catalog, repository, redis)
+    manager = BackupManager(catalog, repositories, targets_of(server), rules)
+    await manager.reconciler.start()
+    return Service(manager, catalog, repository, repositories, redis)
 
 
 async def stop_service(service: Service) -> None:

@@ -15,7 +15,7 @@ from services.backup.failure import JobFailed
 from services.backup.job import JobControl
 from services.backup.rdb import dump_payload
 from services.backup.snapshot import BackupOrder, take_backup
-from services.backup.store.repository import Repository
+from services.backup.store.local import LocalRepository
 from services.backup.targets import TargetConfig
 from services.runtime.errors import FailedPrecondition
 from tests.integration.backup.conftest import Service
@@ -32,14 +32,14 @@ def order(number: int = 1) -> BackupOrder:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    repository = Repository(tmp_path / "archives")
+def repository(tmp_path: Path) -> LocalRepository:
+    repository = LocalRepository(tmp_path / "archives")
     repository.claim()
     return repository
 
 
 @pytest.mark.parametrize("diskless", [False, True], ids=["counted", "marked"])
-def test_every_entry_is_what_dump_answers(server: RedisServer, repository: Repository, diskless: bool) -> None:
+def test_every_entry_is_what_dump_answers(server: RedisServer, repository: LocalRepository, diskless: bool) -> None:
     client = server.client()
     client.config_set("repl-diskless-sync", "yes" if diskless else "no")
     client.config_set("repl-diskless-sync-delay", "0")
@@ -66,7 +66,7 @@ def test_every_entry_is_what_dump_answers(server: RedisServer, repository: Repos
             assert abs(entry.expire_ms - (now[0] * 1000 + now[1] // 1000 + left)) < 2_000
 
 
-def test_other_databases_are_left_out(server: RedisServer, repository: Repository) -> None:
+def test_other_databases_are_left_out(server: RedisServer, repository: LocalRepository) -> None:
     redis.Redis(port=server.port, username="admin", password="admin", db=3).set("orchestrator:elsewhere", 1)
     server.client().set("orchestrator:here", 1)
     config = TargetConfig(url=SecretStr(server.source_url), prefixes=("orchestrator:",))
@@ -102,7 +102,7 @@ async def test_remote_source_has_its_data(server: RedisServer, service: Service)
     ],
 )
 def test_a_source_that_refuses_leaves_nothing(
-    server: RedisServer, repository: Repository, user: str, password: str, reason: str
+    server: RedisServer, repository: LocalRepository, user: str, password: str, reason: str
 ) -> None:
     config = TargetConfig(url=SecretStr(server.url(user, password)), prefixes=("orchestrator:",))
     with pytest.raises(JobFailed) as failure:
@@ -111,7 +111,7 @@ def test_a_source_that_refuses_leaves_nothing(
     assert [path.name for path in repository.directory.iterdir()] == [".lock"]
 
 
-def test_a_source_that_is_gone_leaves_nothing(server: RedisServer, repository: Repository) -> None:
+def test_a_source_that_is_gone_leaves_nothing(server: RedisServer, repository: LocalRepository) -> None:
     server.stop()
     config = TargetConfig(url=SecretStr(server.source_url), prefixes=("orchestrator:",))
     with pytest.raises(JobFailed) as failure:
@@ -120,7 +120,7 @@ def test_a_source_that_is_gone_leaves_nothing(server: RedisServer, repository: R
     assert not list(repository.list())
 
 
-def test_a_server_killed_while_it_sends_leaves_nothing(server: RedisServer, repository: Repository) -> None:
+def test_a_server_killed_while_it_sends_leaves_nothing(server: RedisServer, repository: LocalRepository) -> None:
     client = server.client()
     client.config_set("repl-diskless-sync", "yes")
     client.config_set("repl-diskless-sync-delay", "0")
@@ -137,7 +137,7 @@ def test_a_server_killed_while_it_sends_leaves_nothing(server: RedisServer, repo
     assert [path.name for path in repository.directory.iterdir()] == [".lock"]
 
 
-def test_a_concurrent_writer_never_splits_a_snapshot(server: RedisServer, repository: Repository) -> None:
+def test_a_concurrent_writer_never_splits_a_snapshot(server: RedisServer, repository: LocalRepository) -> None:
     """Two accounts whose sum never changes, moved between in transactions: each snapshot has one sum."""
     client = server.client()
     fill(client, "orchestrator:", count=20)

@@ -11,8 +11,8 @@ import pytest
 from harness.backup.v1 import backup_pb2 as pb
 from services.backup import views
 from services.backup.failure import JobFailed
-from services.backup.store.repository import Repository
-from services.backup.upkeep import DAY_MS
+from services.backup.retention import DAY_MS, Rules
+from services.backup.store.local import LocalRepository
 from services.runtime.errors import FailedPrecondition, NotFound
 from tests.integration.backup.conftest import Service, start_service, stop_service
 from tests.integration.backup.dataset import fill
@@ -86,7 +86,7 @@ async def test_retention_before_verification(server: RedisServer, service: Servi
     old, damaged = await aged(service, 100, 1)
     archive(service, damaged).write_bytes(b"not an archive")
     with pytest.raises(FailedPrecondition, match="NO_VERIFIED_BACKUP"):
-        await service.manager.upkeep.prune("orchestrator", DAY_MS, dry_run=False)
+        await service.manager.upkeep.prune("orchestrator", Rules(DAY_MS), dry_run=False)
     assert archive(service, old).exists()
 
 
@@ -101,14 +101,14 @@ async def test_a_backup_that_fails_deletes_nothing(server: RedisServer, service:
 
 async def test_prune_keeps_the_last_verified_backup_whatever_its_age(server: RedisServer, service: Service) -> None:
     oldest, newest = await aged(service, 400, 300)
-    would, kept = await service.manager.upkeep.prune("orchestrator", DAY_MS, dry_run=True)
-    assert ([b.backup_id for b in would], kept) == ([oldest.backup_id], newest.backup_id)
+    would = await service.manager.upkeep.prune("orchestrator", Rules(DAY_MS), dry_run=True)
+    assert ([b.backup_id for b in would.deleted], would.verified) == ([oldest.backup_id], newest.backup_id)
     assert archive(service, oldest).exists()
-    done, _ = await service.manager.upkeep.prune("orchestrator", DAY_MS, dry_run=False)
-    assert done == would
+    done = await service.manager.upkeep.prune("orchestrator", Rules(DAY_MS), dry_run=False)
+    assert done.deleted == would.deleted
     assert await ids(service) == [newest.backup_id]
     with pytest.raises(FailedPrecondition, match="NO_VERIFIED_BACKUP"):
-        await service.manager.upkeep.prune("approval", 0, dry_run=False)
+        await service.manager.upkeep.prune("approval", Rules(), dry_run=False)
 
 
 async def test_lists_are_paged_and_filtered(server: RedisServer, service: Service) -> None:
@@ -173,7 +173,7 @@ async def test_a_start_puts_right_what_a_crash_left(server: RedisServer, tmp_pat
 
 async def test_a_directory_belongs_to_one_service(service: Service) -> None:
     with pytest.raises(JobFailed, match="another backup service"):
-        Repository(service.repository.directory).claim()
+        LocalRepository(service.repository.directory).claim()
 
 
 async def test_stopping_ends_a_running_backup_without_an_archive(server: RedisServer, tmp_path: Path) -> None:
@@ -193,3 +193,61 @@ async def test_stopping_ends_a_running_backup_without_an_archive(server: RedisSe
         assert (await again.backup()).state == pb.BACKUP_STATE_COMPLETED
     finally:
         await stop_service(again)
+
+
+async def test_a_pinned_backup_is_kept_until_it_is_unpinned(server: RedisServer, service: Service) -> None:
+    pinned, other = await aged(service, 200, 100)
+    upkeep = service.manager.upkeep
+    found = await upkeep.pin(pinned.backup_id, "alice", "before the migration")
+    assert (found.pin.pinned_by, found.pin.note) == ("alice", "before the migration")
+    # What verification writes must not lose it.
+    await upkeep.verify(pinned.backup_id)
+    new = await service.backup()
+    assert await ids(service) == [new.backup_id, pinned.backup_id]
+    assert not archive(service, other).exists()
+    with pytest.raises(FailedPrecondition, match="BACKUP_PINNED"):
+        await upkeep.delete(pinned.backup_id, force=True)
+    would = await upkeep.prune("orchestrator", Rules(), dry_run=True)
+    assert [(verdict.backup.backup_id, verdict.reasons) for verdict in would.verdicts] == [
+        (new.backup_id, ("verified",)),
+        (pinned.backup_id, ("pinned",)),
+    ]
+    assert not (await upkeep.unpin(pinned.backup_id)).HasField("pin")
+    done = await upkeep.prune("orchestrator", Rules(), dry_run=False)
+    assert [backup.backup_id for backup in done.deleted] == [pinned.backup_id]
+
+
+async def test_what_a_repository_does_not_let_go_is_told_kept_and_tried_again(
+    server: RedisServer, service: Service
+) -> None:
+    locked, free = await aged(service, 200, 100)
+    whole = archive(service, locked).read_bytes()
+    # A directory cannot be unlinked, whoever asks.
+    archive(service, locked).unlink()
+    archive(service, locked).mkdir()
+    new = await service.backup()
+    assert await ids(service) == [new.backup_id, locked.backup_id]
+    assert not archive(service, free).exists()
+    pruned = await service.manager.upkeep.prune("orchestrator", Rules(DAY_MS), dry_run=False)
+    assert "could not be deleted" in pruned.refused[locked.backup_id]
+    assert pruned.deleted == []
+    archive(service, locked).rmdir()
+    archive(service, locked).write_bytes(whole)
+    last = await service.backup()
+    assert await ids(service) == [last.backup_id, new.backup_id]
+
+
+async def test_a_catalog_is_rebuilt_without_a_restart_and_running_jobs_are_left_alone(
+    server: RedisServer, service: Service
+) -> None:
+    backup = await service.backup()
+    await service.catalog.backups.delete(backup)
+    server.client().config_set("rdb-key-save-delay", "3000")
+    fill(server.client(), "orchestrator:", count=20)
+    running = await service.manager.create_backup("orchestrator", "tester")
+    changed = await service.manager.reconciler.rebuild()
+    assert [found.backup_id for found in changed] == [backup.backup_id]
+    assert await service.manager.reconciler.rebuild() == []
+    server.client().config_set("rdb-key-save-delay", "0")
+    await service.manager.wait(running.backup_id)
+    assert (await service.manager.get_backup(running.backup_id)).state == pb.BACKUP_STATE_COMPLETED

@@ -1,53 +1,22 @@
-"""What needs neither Redis nor an archive: retention, targets, names of files, settings."""
+"""What needs neither Redis nor an archive: targets, repositories, names of files, settings."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from harness.backup.v1 import backup_pb2 as pb
 from services.backup.archive import ArchiveError, ArchiveReader, Source
 from services.backup.failure import JobFailed
-from services.backup.retention import expired
+from services.backup.places import build_repositories
 from services.backup.settings import BackupSettings
 from services.backup.store import keys
-from services.backup.store.repository import Repository
+from services.backup.store.local import LocalRepository
 from services.backup.targets import TargetConfig
-from services.backup.views import timestamp
-
-DAY = 86_400_000
-
-
-def backup(number: int, age_days: float, state: pb.BackupState.ValueType = pb.BACKUP_STATE_COMPLETED) -> pb.Backup:
-    return pb.Backup(backup_id=f"bkp_{number}", state=state, create_time=timestamp(int((100 - age_days) * DAY)))
-
-
-def test_retention_takes_the_old_oldest_first() -> None:
-    kept = [
-        backup(1, 30),
-        backup(2, 29),
-        backup(3, 90, pb.BACKUP_STATE_RUNNING),
-        backup(4, 90),
-    ]
-    old = [
-        backup(5, 31),
-        backup(6, 60, pb.BACKUP_STATE_FAILED),
-        backup(7, 50, pb.BACKUP_STATE_CORRUPT),
-    ]
-    found = expired([*kept, *old], now_ms=100 * DAY, max_age_ms=30 * DAY, keep="bkp_4")
-    assert [b.backup_id for b in found] == ["bkp_6", "bkp_7", "bkp_5"]
-
-
-@given(st.lists(st.floats(0, 100), max_size=20), st.floats(0, 100), st.integers(0, 19))
-def test_retention_never_takes_what_is_kept_or_young(ages: list[float], limit: float, keep: int) -> None:
-    backups = [backup(number, age) for number, age in enumerate(ages)]
-    found = expired(backups, now_ms=100 * DAY, max_age_ms=int(limit * DAY), keep=f"bkp_{keep}")
-    assert f"bkp_{keep}" not in [b.backup_id for b in found]
-    assert all(100 * DAY - b.create_time.ToMilliseconds() > int(limit * DAY) for b in found)
+from services.runtime.errors import ConfigurationError
+from services.runtime.settings import load_settings
 
 
 @pytest.mark.parametrize("prefixes", [(), ("",), ("a b:",), ("a*",), ("a{b}:",), ("a:", "a:b:"), ("a:", "a:"), ("a~",)])
@@ -77,7 +46,7 @@ def test_overlap_is_judged_by_prefix() -> None:
     "name", ["..", "../x", "bkp_../x", "/etc/passwd", "bkp_a/b", "bkp_", "bkp_A", "bkp_a\n", "bkp_a\0", "x", ""]
 )
 def test_names_that_are_not_backup_ids_reach_no_file(tmp_path: Path, name: str) -> None:
-    repository = Repository(tmp_path)
+    repository = LocalRepository(tmp_path)
     with pytest.raises(JobFailed) as failure:
         repository.delete(name)
     assert failure.value.reason == "INVALID_BACKUP_ID"
@@ -90,7 +59,7 @@ def test_names_that_are_not_backup_ids_reach_no_file(tmp_path: Path, name: str) 
 def test_links_and_strangers_are_not_archives(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_bytes(b"data")
-    repository = Repository(tmp_path / "archives")
+    repository = LocalRepository(tmp_path / "archives")
     repository.claim()
     (repository.directory / "bkp_link.mhb").symlink_to(outside)
     (repository.directory / "bkp_dir.mhb").mkdir()
@@ -104,7 +73,7 @@ def test_links_and_strangers_are_not_archives(tmp_path: Path) -> None:
 
 
 def test_a_block_that_fails_leaves_no_file(tmp_path: Path) -> None:
-    repository = Repository(tmp_path)
+    repository = LocalRepository(tmp_path)
 
     def check(source: Source) -> None:
         ArchiveReader(source)
@@ -143,3 +112,38 @@ def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_request_keys_do_not_run_together() -> None:
     assert keys.request("a", "bc", "d") != keys.request("ab", "c", "d")
     assert keys.request("a", "b", "c").startswith("backup:{b}:request:")
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ("{}", "either a path or a url"),
+        ('{"path": "/a", "url": "s3://b"}', "either a path or a url"),
+        ('{"url": "ftp://b"}', "names a bucket"),
+        ('{"url": "s3://id:hidden@b"}', "no credentials"),
+        ('{"url": "s3://b?x=hidden"}', "no credentials"),
+        ('{"url": "s3://b", "options": {"secret_access_key": "hidden"}}', "may be secret"),
+        ('{"path": "/a", "allow_http": true}', "are for a url"),
+        ('{"url": "s3://b", "required": false}', "at least one"),
+    ],
+)
+def test_repositories_that_are_refused(monkeypatch: pytest.MonkeyPatch, config: str, problem: str) -> None:
+    monkeypatch.setenv("HARNESS_BACKUP_REPOSITORIES", f'{{"a": {config}}}')
+    with pytest.raises(ConfigurationError, match=problem) as refused:
+        load_settings(BackupSettings)
+    assert "hidden" not in str(refused.value)
+
+
+def test_credentials_stay_in_their_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "credentials.json"
+    file.write_text('{"access_key_id": "id", "secret_access_key": "hidden"}')
+    config = {"url": "s3://bucket/prefix", "options": {"region": "r"}, "credentials_file": str(file)}
+    monkeypatch.setenv("HARNESS_BACKUP_REPOSITORIES", json.dumps({"far": config, "near": {"path": str(tmp_path)}}))
+    settings = load_settings(BackupSettings)
+    built = build_repositories(settings.backup_repositories, settings.backup_directory)
+    assert "hidden" not in json.dumps(settings.masked()) + built.location + repr(built.places)
+    assert built.location == f"s3://bucket/prefix, {tmp_path}"
+    file.write_text("hidden")
+    with pytest.raises(ConfigurationError, match="far: credentials_file") as refused:
+        build_repositories(settings.backup_repositories, settings.backup_directory)
+    assert "hidden" not in str(refused.value)

@@ -217,6 +217,38 @@ PHASE_DONE: Phase.ValueType  # 9
 """The job has ended."""
 Global___Phase: _TypeAlias = Phase  # noqa: Y015
 
+class _CopyState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CopyStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CopyState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COPY_STATE_UNSPECIFIED: _CopyState.ValueType  # 0
+    """Not set."""
+    COPY_STATE_STORED: _CopyState.ValueType  # 1
+    """It is there, and was whole when it was last verified."""
+    COPY_STATE_MISSING: _CopyState.ValueType  # 2
+    """It could not be written, or is gone."""
+    COPY_STATE_DAMAGED: _CopyState.ValueType  # 3
+    """It is not whole any more."""
+    COPY_STATE_UNKNOWN: _CopyState.ValueType  # 4
+    """The repository did not answer."""
+
+class CopyState(_CopyState, metaclass=_CopyStateEnumTypeWrapper):
+    """What is known of one copy of an archive."""
+
+COPY_STATE_UNSPECIFIED: CopyState.ValueType  # 0
+"""Not set."""
+COPY_STATE_STORED: CopyState.ValueType  # 1
+"""It is there, and was whole when it was last verified."""
+COPY_STATE_MISSING: CopyState.ValueType  # 2
+"""It could not be written, or is gone."""
+COPY_STATE_DAMAGED: CopyState.ValueType  # 3
+"""It is not whole any more."""
+COPY_STATE_UNKNOWN: CopyState.ValueType  # 4
+"""The repository did not answer."""
+Global___CopyState: _TypeAlias = CopyState  # noqa: Y015
+
 @_typing.final
 class Target(_message.Message):
     """A configured Redis server with the key prefixes that are backed up together."""
@@ -426,6 +458,178 @@ class Source(_message.Message):
 Global___Source: _TypeAlias = Source  # noqa: Y015
 
 @_typing.final
+class Copy(_message.Message):
+    """The archive of a backup in one repository."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    """Name of the repository."""
+    state: Global___CopyState.ValueType
+    """State."""
+    problem: _builtins.str
+    """What is wrong with it; empty when it is STORED."""
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        state: Global___CopyState.ValueType = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem", "repository", b"repository", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Copy: _TypeAlias = Copy  # noqa: Y015
+
+@_typing.final
+class Pin(_message.Message):
+    """Why a backup is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PINNED_BY_FIELD_NUMBER: _builtins.int
+    PIN_TIME_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    pinned_by: _builtins.str
+    """Who pinned it."""
+    note: _builtins.str
+    """What for."""
+    @_builtins.property
+    def pin_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        pinned_by: _builtins.str = ...,
+        pin_time: _timestamp_pb2.Timestamp | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pin_time", b"pin_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "pin_time", b"pin_time", "pinned_by", b"pinned_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pin: _TypeAlias = Pin  # noqa: Y015
+
+@_typing.final
+class Repository(_message.Message):
+    """A place that keeps archives."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    ARCHIVES_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name, unique among the repositories."""
+    location: _builtins.str
+    """A directory, or the URL of a bucket, without anything secret."""
+    required: _builtins.bool
+    """Whether a backup that could not be stored there has failed."""
+    archives: _builtins.int
+    """Number of archives in it."""
+    problem: _builtins.str
+    """Why it could not be asked; empty when it could."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        location: _builtins.str = ...,
+        required: _builtins.bool = ...,
+        archives: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archives", b"archives", "location", b"location", "name", b"name", "problem", b"problem", "required", b"required"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Repository: _TypeAlias = Repository  # noqa: Y015
+
+@_typing.final
+class Retention(_message.Message):
+    """Which backups are kept: those that any of the rules keeps. Periods are in UTC; weeks begin on Monday."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    HOURLY_FIELD_NUMBER: _builtins.int
+    DAILY_FIELD_NUMBER: _builtins.int
+    WEEKLY_FIELD_NUMBER: _builtins.int
+    MONTHLY_FIELD_NUMBER: _builtins.int
+    days: _builtins.int
+    """Those of the last so many days; 0: this rule keeps none."""
+    hourly: _builtins.int
+    """The newest good one of each of the last so many hours that have one."""
+    daily: _builtins.int
+    """The newest good one of each of the last so many days that have one."""
+    weekly: _builtins.int
+    """The newest good one of each of the last so many weeks that have one."""
+    monthly: _builtins.int
+    """The newest good one of each of the last so many months that have one."""
+    def __init__(
+        self,
+        *,
+        days: _builtins.int = ...,
+        hourly: _builtins.int = ...,
+        daily: _builtins.int = ...,
+        weekly: _builtins.int = ...,
+        monthly: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["daily", b"daily", "days", b"days", "hourly", b"hourly", "monthly", b"monthly", "weekly", b"weekly"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Retention: _TypeAlias = Retention  # noqa: Y015
+
+@_typing.final
+class RetentionVerdict(_message.Message):
+    """What retention says of one backup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKUP_ID_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    backup_id: _builtins.str
+    """The backup."""
+    kept: _builtins.bool
+    """Whether it is kept."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why, in stable words: `verified` (the newest verified one), `pinned`, `in use`, `days`, `hourly 2026-11-25T08`, `daily 2026-11-25`,
+        `weekly 2026-W48`, `monthly 2026-11`; or `expired`, and `refused: ...` when the repository does not let it go.
+        """
+
+    def __init__(
+        self,
+        *,
+        backup_id: _builtins.str = ...,
+        kept: _builtins.bool = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_id", b"backup_id", "kept", b"kept", "reasons", b"reasons"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetentionVerdict: _TypeAlias = RetentionVerdict  # noqa: Y015
+
+@_typing.final
 class Backup(_message.Message):
     """One backup."""
 
@@ -450,6 +654,8 @@ class Backup(_message.Message):
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     FLAGS_FIELD_NUMBER: _builtins.int
     FUNCTIONS_FIELD_NUMBER: _builtins.int
+    COPIES_FIELD_NUMBER: _builtins.int
+    PIN_FIELD_NUMBER: _builtins.int
     backup_id: _builtins.str
     """Id, `bkp_...`."""
     target: _builtins.str
@@ -508,6 +714,14 @@ class Backup(_message.Message):
     def functions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the server's libraries of functions that are in it."""
 
+    @_builtins.property
+    def copies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Copy]:
+        """Where its archive is, one entry a repository."""
+
+    @_builtins.property
+    def pin(self) -> Global___Pin:
+        """Set if it is pinned."""
+
     def __init__(
         self,
         *,
@@ -530,10 +744,12 @@ class Backup(_message.Message):
         consistency: Global___Consistency.ValueType = ...,
         flags: _abc.Iterable[_builtins.str] | None = ...,
         functions: _abc.Iterable[_builtins.str] | None = ...,
+        copies: _abc.Iterable[Global___Copy] | None = ...,
+        pin: Global___Pin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "progress", b"progress", "source", b"source", "verify_time", b"verify_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "pin", b"pin", "progress", b"progress", "source", b"source", "verify_time", b"verify_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_bytes", b"archive_bytes", "backup_id", b"backup_id", "consistency", b"consistency", "create_time", b"create_time", "created_by", b"created_by", "digest", b"digest", "end_time", b"end_time", "error", b"error", "flags", b"flags", "functions", b"functions", "keys", b"keys", "prefixes", b"prefixes", "progress", b"progress", "restore_id", b"restore_id", "source", b"source", "state", b"state", "target", b"target", "verify_level", b"verify_level", "verify_time", b"verify_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_bytes", b"archive_bytes", "backup_id", b"backup_id", "consistency", b"consistency", "copies", b"copies", "create_time", b"create_time", "created_by", b"created_by", "digest", b"digest", "end_time", b"end_time", "error", b"error", "flags", b"flags", "functions", b"functions", "keys", b"keys", "pin", b"pin", "prefixes", b"prefixes", "progress", b"progress", "restore_id", b"restore_id", "source", b"source", "state", b"state", "target", b"target", "verify_level", b"verify_level", "verify_time", b"verify_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1066,6 +1282,7 @@ class PruneBackupsRequest(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
     target: _builtins.str
     """Name of the target."""
     dry_run: _builtins.bool
@@ -1074,16 +1291,21 @@ class PruneBackupsRequest(_message.Message):
     def max_age(self) -> _duration_pb2.Duration:
         """Backups older than this are deleted. When unset, the retention that the service is configured with (30 days by default)."""
 
+    @_builtins.property
+    def retention(self) -> Global___Retention:
+        """What to keep, instead of what the service is configured with. May not be set beside max_age."""
+
     def __init__(
         self,
         *,
         target: _builtins.str = ...,
         max_age: _duration_pb2.Duration | None = ...,
         dry_run: _builtins.bool = ...,
+        retention: Global___Retention | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["max_age", b"max_age"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_age", b"max_age", "retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "max_age", b"max_age", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "max_age", b"max_age", "retention", b"retention", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1098,6 +1320,7 @@ class PruneBackupsResponse(_message.Message):
     DELETED_FIELD_NUMBER: _builtins.int
     FREED_BYTES_FIELD_NUMBER: _builtins.int
     VERIFIED_BACKUP_ID_FIELD_NUMBER: _builtins.int
+    VERDICTS_FIELD_NUMBER: _builtins.int
     freed_bytes: _builtins.int
     """Bytes of archives that were, or would be, freed."""
     verified_backup_id: _builtins.str
@@ -1106,20 +1329,203 @@ class PruneBackupsResponse(_message.Message):
     def deleted(self) -> _containers.RepeatedCompositeFieldContainer[Global___Backup]:
         """The backups that were deleted, or would be in a dry run, oldest first."""
 
+    @_builtins.property
+    def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RetentionVerdict]:
+        """What retention says of every backup of the target, newest first."""
+
     def __init__(
         self,
         *,
         deleted: _abc.Iterable[Global___Backup] | None = ...,
         freed_bytes: _builtins.int = ...,
         verified_backup_id: _builtins.str = ...,
+        verdicts: _abc.Iterable[Global___RetentionVerdict] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "freed_bytes", b"freed_bytes", "verified_backup_id", b"verified_backup_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "freed_bytes", b"freed_bytes", "verdicts", b"verdicts", "verified_backup_id", b"verified_backup_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PruneBackupsResponse: _TypeAlias = PruneBackupsResponse  # noqa: Y015
+
+@_typing.final
+class PinBackupRequest(_message.Message):
+    """Request of PinBackup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKUP_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    backup_id: _builtins.str
+    """The backup."""
+    note: _builtins.str
+    """What it is kept for."""
+    def __init__(
+        self,
+        *,
+        backup_id: _builtins.str = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_id", b"backup_id", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PinBackupRequest: _TypeAlias = PinBackupRequest  # noqa: Y015
+
+@_typing.final
+class PinBackupResponse(_message.Message):
+    """Response of PinBackup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKUP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def backup(self) -> Global___Backup:
+        """The backup."""
+
+    def __init__(
+        self,
+        *,
+        backup: Global___Backup | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PinBackupResponse: _TypeAlias = PinBackupResponse  # noqa: Y015
+
+@_typing.final
+class UnpinBackupRequest(_message.Message):
+    """Request of UnpinBackup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKUP_ID_FIELD_NUMBER: _builtins.int
+    backup_id: _builtins.str
+    """The backup."""
+    def __init__(
+        self,
+        *,
+        backup_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_id", b"backup_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnpinBackupRequest: _TypeAlias = UnpinBackupRequest  # noqa: Y015
+
+@_typing.final
+class UnpinBackupResponse(_message.Message):
+    """Response of UnpinBackup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKUP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def backup(self) -> Global___Backup:
+        """The backup."""
+
+    def __init__(
+        self,
+        *,
+        backup: Global___Backup | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnpinBackupResponse: _TypeAlias = UnpinBackupResponse  # noqa: Y015
+
+@_typing.final
+class ListRepositoriesRequest(_message.Message):
+    """Request of ListRepositories."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRepositoriesRequest: _TypeAlias = ListRepositoriesRequest  # noqa: Y015
+
+@_typing.final
+class ListRepositoriesResponse(_message.Message):
+    """Response of ListRepositories."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def repositories(self) -> _containers.RepeatedCompositeFieldContainer[Global___Repository]:
+        """The repositories, in the order in which they are asked for an archive."""
+
+    def __init__(
+        self,
+        *,
+        repositories: _abc.Iterable[Global___Repository] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["repositories", b"repositories"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRepositoriesResponse: _TypeAlias = ListRepositoriesResponse  # noqa: Y015
+
+@_typing.final
+class RebuildCatalogRequest(_message.Message):
+    """Request of RebuildCatalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildCatalogRequest: _TypeAlias = RebuildCatalogRequest  # noqa: Y015
+
+@_typing.final
+class RebuildCatalogResponse(_message.Message):
+    """Response of RebuildCatalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def changed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Backup]:
+        """The entries that were added or corrected."""
+
+    def __init__(
+        self,
+        *,
+        changed: _abc.Iterable[Global___Backup] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildCatalogResponse: _TypeAlias = RebuildCatalogResponse  # noqa: Y015
 
 @_typing.final
 class RestoreBackupRequest(_message.Message):

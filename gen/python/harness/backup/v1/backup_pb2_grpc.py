@@ -77,6 +77,26 @@ class BackupServiceStub:
                 request_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.ExportBackupRequest.SerializeToString,
                 response_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.ExportBackupResponse.FromString,
                 _registered_method=True)
+        self.PinBackup = channel.unary_unary(
+                '/harness.backup.v1.BackupService/PinBackup',
+                request_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.PinBackupRequest.SerializeToString,
+                response_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.PinBackupResponse.FromString,
+                _registered_method=True)
+        self.UnpinBackup = channel.unary_unary(
+                '/harness.backup.v1.BackupService/UnpinBackup',
+                request_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.UnpinBackupRequest.SerializeToString,
+                response_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.UnpinBackupResponse.FromString,
+                _registered_method=True)
+        self.ListRepositories = channel.unary_unary(
+                '/harness.backup.v1.BackupService/ListRepositories',
+                request_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.ListRepositoriesRequest.SerializeToString,
+                response_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.ListRepositoriesResponse.FromString,
+                _registered_method=True)
+        self.RebuildCatalog = channel.unary_unary(
+                '/harness.backup.v1.BackupService/RebuildCatalog',
+                request_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.RebuildCatalogRequest.SerializeToString,
+                response_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.RebuildCatalogResponse.FromString,
+                _registered_method=True)
         self.DeleteBackup = channel.unary_unary(
                 '/harness.backup.v1.BackupService/DeleteBackup',
                 request_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.DeleteBackupRequest.SerializeToString,
@@ -189,22 +209,56 @@ class BackupServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PinBackup(self, request, context):
+        """Keeps a backup from retention and from deletion until it is unpinned. Pinning it again replaces the note.
+
+        Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_NOT_COMPLETE: it is still running, or it failed and left no archive).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnpinBackup(self, request, context):
+        """Lets retention have a backup again. One that is not pinned stays as it is.
+
+        Errors: NOT_FOUND (BACKUP_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRepositories(self, request, context):
+        """Lists the repositories that backups go to, and asks each of them what it has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RebuildCatalog(self, request, context):
+        """Makes the catalog agree with the archives in the repositories: archives without an entry get one, and each entry learns where its copies are.
+        The service does the same at its start. A repository that does not answer changes no entry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteBackup(self, request, context):
-        """Deletes a backup: the archive and its entry in the catalog.
+        """Deletes a backup: the archive in every repository, and its entry in the catalog.
 
         Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_IN_USE: it is being written or restored;
-        LAST_VERIFIED_BACKUP: it is the last good backup of its target and `force` is not set).
+        BACKUP_PINNED: unpin it first; LAST_VERIFIED_BACKUP: it is the last good backup of its target and `force` is not set).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PruneBackups(self, request, context):
-        """Deletes the backups of a target that are older than the retention age. First the target's newest completed backup is verified again in full,
-        and if it is not whole nothing is deleted. That backup is never deleted, however old it is.
+        """Deletes the backups of a target that retention does not keep, and says of each one why. First the target's newest completed backup is verified
+        again in full, and if it is not whole nothing is deleted. That backup is never deleted, however old it is; nor are pinned ones. An archive
+        that its repository does not let go stays in the catalog, is reported, and is tried again after the next backup.
 
         Errors: NOT_FOUND (TARGET_NOT_FOUND); FAILED_PRECONDITION (NO_VERIFIED_BACKUP: the target has no backup that verifies);
-        INVALID_ARGUMENT (MAX_AGE_REQUIRED: max_age is not set, and the service is configured to keep backups for ever).
+        INVALID_ARGUMENT (MAX_AGE_REQUIRED: neither max_age nor retention is set, and the service is configured to keep backups for ever).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -290,6 +344,26 @@ def add_BackupServiceServicer_to_server(servicer, server):
                     servicer.ExportBackup,
                     request_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.ExportBackupRequest.FromString,
                     response_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.ExportBackupResponse.SerializeToString,
+            ),
+            'PinBackup': grpc.unary_unary_rpc_method_handler(
+                    servicer.PinBackup,
+                    request_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.PinBackupRequest.FromString,
+                    response_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.PinBackupResponse.SerializeToString,
+            ),
+            'UnpinBackup': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnpinBackup,
+                    request_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.UnpinBackupRequest.FromString,
+                    response_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.UnpinBackupResponse.SerializeToString,
+            ),
+            'ListRepositories': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRepositories,
+                    request_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.ListRepositoriesRequest.FromString,
+                    response_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.ListRepositoriesResponse.SerializeToString,
+            ),
+            'RebuildCatalog': grpc.unary_unary_rpc_method_handler(
+                    servicer.RebuildCatalog,
+                    request_deserializer=harness_dot_backup_dot_v1_dot_backup__pb2.RebuildCatalogRequest.FromString,
+                    response_serializer=harness_dot_backup_dot_v1_dot_backup__pb2.RebuildCatalogResponse.SerializeToString,
             ),
             'DeleteBackup': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteBackup,
@@ -519,6 +593,114 @@ class BackupService:
             '/harness.backup.v1.BackupService/ExportBackup',
             harness_dot_backup_dot_v1_dot_backup__pb2.ExportBackupRequest.SerializeToString,
             harness_dot_backup_dot_v1_dot_backup__pb2.ExportBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PinBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.backup.v1.BackupService/PinBackup',
+            harness_dot_backup_dot_v1_dot_backup__pb2.PinBackupRequest.SerializeToString,
+            harness_dot_backup_dot_v1_dot_backup__pb2.PinBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnpinBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.backup.v1.BackupService/UnpinBackup',
+            harness_dot_backup_dot_v1_dot_backup__pb2.UnpinBackupRequest.SerializeToString,
+            harness_dot_backup_dot_v1_dot_backup__pb2.UnpinBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRepositories(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.backup.v1.BackupService/ListRepositories',
+            harness_dot_backup_dot_v1_dot_backup__pb2.ListRepositoriesRequest.SerializeToString,
+            harness_dot_backup_dot_v1_dot_backup__pb2.ListRepositoriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebuildCatalog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/harness.backup.v1.BackupService/RebuildCatalog',
+            harness_dot_backup_dot_v1_dot_backup__pb2.RebuildCatalogRequest.SerializeToString,
+            harness_dot_backup_dot_v1_dot_backup__pb2.RebuildCatalogResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,18 +64,35 @@ class BackupServiceStub:
 
     Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_NOT_COMPLETE; ARCHIVE_LOCKED); DATA_LOSS (ARCHIVE_DAMAGED).
     """
+    PinBackup: _aio.UnaryUnaryMultiCallable[_backup_pb2.PinBackupRequest, _backup_pb2.PinBackupResponse]
+    """Keeps a backup from retention and from deletion until it is unpinned. Pinning it again replaces the note.
+
+    Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_NOT_COMPLETE: it is still running, or it failed and left no archive).
+    """
+    UnpinBackup: _aio.UnaryUnaryMultiCallable[_backup_pb2.UnpinBackupRequest, _backup_pb2.UnpinBackupResponse]
+    """Lets retention have a backup again. One that is not pinned stays as it is.
+
+    Errors: NOT_FOUND (BACKUP_NOT_FOUND).
+    """
+    ListRepositories: _aio.UnaryUnaryMultiCallable[_backup_pb2.ListRepositoriesRequest, _backup_pb2.ListRepositoriesResponse]
+    """Lists the repositories that backups go to, and asks each of them what it has."""
+    RebuildCatalog: _aio.UnaryUnaryMultiCallable[_backup_pb2.RebuildCatalogRequest, _backup_pb2.RebuildCatalogResponse]
+    """Makes the catalog agree with the archives in the repositories: archives without an entry get one, and each entry learns where its copies are.
+    The service does the same at its start. A repository that does not answer changes no entry.
+    """
     DeleteBackup: _aio.UnaryUnaryMultiCallable[_backup_pb2.DeleteBackupRequest, _backup_pb2.DeleteBackupResponse]
-    """Deletes a backup: the archive and its entry in the catalog.
+    """Deletes a backup: the archive in every repository, and its entry in the catalog.
 
     Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_IN_USE: it is being written or restored;
-    LAST_VERIFIED_BACKUP: it is the last good backup of its target and `force` is not set).
+    BACKUP_PINNED: unpin it first; LAST_VERIFIED_BACKUP: it is the last good backup of its target and `force` is not set).
     """
     PruneBackups: _aio.UnaryUnaryMultiCallable[_backup_pb2.PruneBackupsRequest, _backup_pb2.PruneBackupsResponse]
-    """Deletes the backups of a target that are older than the retention age. First the target's newest completed backup is verified again in full,
-    and if it is not whole nothing is deleted. That backup is never deleted, however old it is.
+    """Deletes the backups of a target that retention does not keep, and says of each one why. First the target's newest completed backup is verified
+    again in full, and if it is not whole nothing is deleted. That backup is never deleted, however old it is; nor are pinned ones. An archive
+    that its repository does not let go stays in the catalog, is reported, and is tried again after the next backup.
 
     Errors: NOT_FOUND (TARGET_NOT_FOUND); FAILED_PRECONDITION (NO_VERIFIED_BACKUP: the target has no backup that verifies);
-    INVALID_ARGUMENT (MAX_AGE_REQUIRED: max_age is not set, and the service is configured to keep backups for ever).
+    INVALID_ARGUMENT (MAX_AGE_REQUIRED: neither max_age nor retention is set, and the service is configured to keep backups for ever).
     """
     RestoreBackup: _aio.UnaryUnaryMultiCallable[_backup_pb2.RestoreBackupRequest, _backup_pb2.RestoreBackupResponse]
     """Starts to make a target's keys exactly what a backup holds, and returns the restore in state RUNNING; follow it with WatchRestore or
@@ -199,15 +216,55 @@ class BackupServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def PinBackup(
+        self,
+        request: _backup_pb2.PinBackupRequest,
+        context: _aio.ServicerContext[_backup_pb2.PinBackupRequest, _abc.Awaitable[_backup_pb2.PinBackupResponse]],
+    ) -> _abc.Awaitable[_backup_pb2.PinBackupResponse]:
+        """Keeps a backup from retention and from deletion until it is unpinned. Pinning it again replaces the note.
+
+        Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_NOT_COMPLETE: it is still running, or it failed and left no archive).
+        """
+
+    @_abc_1.abstractmethod
+    def UnpinBackup(
+        self,
+        request: _backup_pb2.UnpinBackupRequest,
+        context: _aio.ServicerContext[_backup_pb2.UnpinBackupRequest, _abc.Awaitable[_backup_pb2.UnpinBackupResponse]],
+    ) -> _abc.Awaitable[_backup_pb2.UnpinBackupResponse]:
+        """Lets retention have a backup again. One that is not pinned stays as it is.
+
+        Errors: NOT_FOUND (BACKUP_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def ListRepositories(
+        self,
+        request: _backup_pb2.ListRepositoriesRequest,
+        context: _aio.ServicerContext[_backup_pb2.ListRepositoriesRequest, _abc.Awaitable[_backup_pb2.ListRepositoriesResponse]],
+    ) -> _abc.Awaitable[_backup_pb2.ListRepositoriesResponse]:
+        """Lists the repositories that backups go to, and asks each of them what it has."""
+
+    @_abc_1.abstractmethod
+    def RebuildCatalog(
+        self,
+        request: _backup_pb2.RebuildCatalogRequest,
+        context: _aio.ServicerContext[_backup_pb2.RebuildCatalogRequest, _abc.Awaitable[_backup_pb2.RebuildCatalogResponse]],
+    ) -> _abc.Awaitable[_backup_pb2.RebuildCatalogResponse]:
+        """Makes the catalog agree with the archives in the repositories: archives without an entry get one, and each entry learns where its copies are.
+        The service does the same at its start. A repository that does not answer changes no entry.
+        """
+
+    @_abc_1.abstractmethod
     def DeleteBackup(
         self,
         request: _backup_pb2.DeleteBackupRequest,
         context: _aio.ServicerContext[_backup_pb2.DeleteBackupRequest, _abc.Awaitable[_backup_pb2.DeleteBackupResponse]],
     ) -> _abc.Awaitable[_backup_pb2.DeleteBackupResponse]:
-        """Deletes a backup: the archive and its entry in the catalog.
+        """Deletes a backup: the archive in every repository, and its entry in the catalog.
 
         Errors: NOT_FOUND (BACKUP_NOT_FOUND); FAILED_PRECONDITION (BACKUP_IN_USE: it is being written or restored;
-        LAST_VERIFIED_BACKUP: it is the last good backup of its target and `force` is not set).
+        BACKUP_PINNED: unpin it first; LAST_VERIFIED_BACKUP: it is the last good backup of its target and `force` is not set).
         """
 
     @_abc_1.abstractmethod
@@ -216,11 +273,12 @@ class BackupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _backup_pb2.PruneBackupsRequest,
         context: _aio.ServicerContext[_backup_pb2.PruneBackupsRequest, _abc.Awaitable[_backup_pb2.PruneBackupsResponse]],
     ) -> _abc.Awaitable[_backup_pb2.PruneBackupsResponse]:
-        """Deletes the backups of a target that are older than the retention age. First the target's newest completed backup is verified again in full,
-        and if it is not whole nothing is deleted. That backup is never deleted, however old it is.
+        """Deletes the backups of a target that retention does not keep, and says of each one why. First the target's newest completed backup is verified
+        again in full, and if it is not whole nothing is deleted. That backup is never deleted, however old it is; nor are pinned ones. An archive
+        that its repository does not let go stays in the catalog, is reported, and is tried again after the next backup.
 
         Errors: NOT_FOUND (TARGET_NOT_FOUND); FAILED_PRECONDITION (NO_VERIFIED_BACKUP: the target has no backup that verifies);
-        INVALID_ARGUMENT (MAX_AGE_REQUIRED: max_age is not set, and the service is configured to keep backups for ever).
+        INVALID_ARGUMENT (MAX_AGE_REQUIRED: neither max_age nor retention is set, and the service is configured to keep backups for ever).
         """
 
     @_abc_1.abstractmethod

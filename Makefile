@@ -122,12 +122,13 @@ bench-risk: setup ## Measure the risk assessment: recall on dressed commands, al
 	@$(BIN)/python -m benchmarks.risk_speed
 
 .PHONY: tools
-tools: ## Build grpcurl and ghz into .build/bin (needs Go)
+tools: ## Build grpcurl, ghz and versitygw (an S3 server for tests) into .build/bin (needs Go)
 	@command -v go >/dev/null || { echo "make tools needs Go: https://go.dev/doc/install" >&2; exit 1; }
 	@mkdir -p .build/bin
 	@cd tools && go build -o ../.build/bin/ \
 		github.com/fullstorydev/grpcurl/cmd/grpcurl \
 		github.com/bojand/ghz/cmd/ghz \
+		github.com/versity/versitygw/cmd/versitygw \
 		github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway
 	@ls .build/bin
 

@@ -32,7 +32,7 @@ from services.backup.archive import Level
 from services.backup.job import JobControl
 from services.backup.restore import RestoreHooks, Restorer
 from services.backup.snapshot import BackupOrder, take_backup
-from services.backup.store.repository import Repository
+from services.backup.store.local import LocalRepository
 from services.backup.targets import TargetConfig
 from services.backup.verify import verify_archive
 
@@ -78,7 +78,7 @@ def control() -> JobControl:
 
 def backup(archives: Path, port: int, name: str, prefixes: tuple[str, ...] = PREFIXES) -> Any:
     order = BackupOrder(name, "all", "benchmark", 1)
-    return take_backup(order, config(port, prefixes), Repository(archives), control())
+    return take_backup(order, config(port, prefixes), LocalRepository(archives), control())
 
 
 def in_own_process(archives: Path, port: int, name: str) -> dict[str, float]:
@@ -160,7 +160,7 @@ def compare(server: Server, folder: Path, keys: int, rounds: int) -> None:
 
 
 def verify(folder: Path, keys: int) -> None:
-    with Repository(folder / "archives").open("bkp_0") as reader:
+    with LocalRepository(folder / "archives").open("bkp_0") as reader:
         seconds = {}
         for level in (Level.FRAMES, Level.FRAMES, Level.CONTENT):
             seconds[level] = timed(partial(verify_archive, reader, level, lambda *_: None))
@@ -177,14 +177,14 @@ def restore(folder: Path, keys: int, port: int) -> None:
     archives, prefix = folder / "archives", PREFIXES[0]
     target = Server(folder / "target", port)
     try:
-        source = Repository(archives).manifest("bkp_0")[0].prefixes[0]
+        source = LocalRepository(archives).manifest("bkp_0")[0].prefixes[0]
 
         def before(on_staged: object) -> str:
             backup(archives, port, "bkp_before", (prefix,))
             return "bkp_before"
 
         hooks = RestoreHooks(take_pre_restore_backup=before, before_switch=lambda: None)
-        work = Restorer("bkp_0", prefix, config(port, (prefix,)), Repository(archives), control(), hooks)
+        work = Restorer("bkp_0", prefix, config(port, (prefix,)), LocalRepository(archives), control(), hooks)
         seconds = timed(work.run)
         again = backup(archives, port, "bkp_after", (prefix,)).manifest.prefixes[0]
         emit(

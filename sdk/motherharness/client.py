@@ -391,14 +391,50 @@ class Client(ApprovalCalls, WebhookCalls):
         await self._transport.call(self._transport.backups.DeleteBackup, request, idempotent=False)
 
     async def prune_backups(
-        self, target: str, *, max_age: float | None = None, dry_run: bool = False, timeout: float = 3600.0
+        self,
+        target: str,
+        *,
+        max_age: float | None = None,
+        retention: backup_pb2.Retention | None = None,
+        dry_run: bool = False,
+        timeout: float = 3600.0,
     ) -> backup_pb2.PruneBackupsResponse:
-        """Delete backups older than max_age seconds (default: the service's retention), never the last good
-        one."""
+        """Delete what retention does not keep (default: the service's own), never the last good backup, never
+        pinned ones.
+
+        Args:
+            target: whose backups.
+            max_age: keep what is younger than so many seconds.
+            retention: what to keep, instead of max_age.
+            dry_run: only say what would be deleted, and why.
+            timeout: in seconds; the newest backup is verified first.
+        """
         age = None if max_age is None else Duration(seconds=int(max_age))
-        request = backup_pb2.PruneBackupsRequest(target=target, max_age=age, dry_run=dry_run)
+        request = backup_pb2.PruneBackupsRequest(target=target, max_age=age, retention=retention, dry_run=dry_run)
         prune = self._transport.backups.PruneBackups
         return await self._transport.call(prune, request, idempotent=False, timeout=timeout)
+
+    async def pin_backup(self, backup_id: str, *, note: str = "") -> backup_pb2.Backup:
+        """Keep a backup from retention and deletion."""
+        request = backup_pb2.PinBackupRequest(backup_id=backup_id, note=note)
+        return (await self._transport.call(self._transport.backups.PinBackup, request, idempotent=True)).backup
+
+    async def unpin_backup(self, backup_id: str) -> backup_pb2.Backup:
+        """Let retention have a backup again."""
+        request = backup_pb2.UnpinBackupRequest(backup_id=backup_id)
+        return (await self._transport.call(self._transport.backups.UnpinBackup, request, idempotent=True)).backup
+
+    async def list_repositories(self) -> list[backup_pb2.Repository]:
+        """Return the places that backups go to, and what they have."""
+        request = backup_pb2.ListRepositoriesRequest()
+        call = self._transport.call(self._transport.backups.ListRepositories, request, idempotent=True)
+        return list((await call).repositories)
+
+    async def rebuild_catalog(self, *, timeout: float = 600.0) -> list[backup_pb2.Backup]:
+        """Make the catalog agree with the archives; returns the entries that were added or corrected."""
+        request = backup_pb2.RebuildCatalogRequest()
+        rebuild = self._transport.backups.RebuildCatalog
+        return list((await self._transport.call(rebuild, request, idempotent=True, timeout=timeout)).changed)
 
     async def restore_backup(
         self, backup_id: str, *, confirm_target: str, target: str = "", request_id: str = ""

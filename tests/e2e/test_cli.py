@@ -195,6 +195,16 @@ def test_backup(stack: Stack, alice_cli: Cli) -> None:
     assert exported["bytes"] == rdb.stat().st_size
     assert rdb.read_bytes()[:5] == b"REDIS"
     root.run("backup", "export", "--rdb", backup_id, str(rdb), code=2)
+    (place,) = root.one("backup", "repositories")["repositories"]
+    assert (place["name"], place["required"], place["problem"]) == ("local", True, "")
+    assert place["archives"] >= 1
+    assert root.one("backup", "pin", backup_id, "--note", "for good")["pin"]["note"] == "for good"
+    root.run("backup", "delete", backup_id, "--force", code=5)
+    assert "pin" not in root.one("backup", "unpin", backup_id)
+    would = root.one("backup", "prune", "approval", "--daily", "1", "--dry-run")
+    assert would["verdicts"][0]["reasons"][0] == "verified"
+    assert [copy["state"] for copy in backup["copies"]] == ["COPY_STATE_STORED"]
+    assert isinstance(root.one("backup", "rebuild-catalog")["changed"], list)
     # Restoring wants the target's name as confirmation; a user may not even look.
     root.run("backup", "restore", backup_id, "--confirm", "orchestrator", code=2)
     alice_cli.run("backup", "list", code=3)

@@ -14,7 +14,9 @@ from motherharness.cli.output import FAILED, as_dict, emit, note, say, short, sh
 from motherharness.cli.session import Json, call
 from motherharness.client import Client
 
-backups = typer.Typer(no_args_is_help=True, help="Snapshots: create, list, verify, restore, delete, prune.")
+backups = typer.Typer(
+    no_args_is_help=True, help="Snapshots: create, list, verify, restore, pin, delete, prune, and where they go."
+)
 
 
 class Level(StrEnum):
@@ -199,25 +201,113 @@ def delete(
         say("deleted", backup_id)
 
 
+Periods = Annotated[int, typer.Option(min=0, help="Keep the newest of each of so many.")]
+
+
 @backups.command("prune")
 def prune(
     target: str,
-    max_age_days: Annotated[float | None, typer.Option(help="Default: what the service keeps.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    max_age_days: Annotated[
+        float | None, typer.Option(help="Keep younger ones. Default: what the service keeps.")
+    ] = None,
+    hourly: Periods = 0,
+    daily: Periods = 0,
+    weekly: Periods = 0,
+    monthly: Periods = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted, and why.")] = False,
     json_output: Json = False,
 ) -> None:
-    """Delete old backups of a target, after its newest one was verified again."""
+    """Delete what retention does not keep, after the newest one was verified. Exit code 1: some were not let go."""
 
     async def run(client: Client) -> backup_pb2.PruneBackupsResponse:
+        if hourly or daily or weekly or monthly:
+            days = int(max_age_days or 0)
+            keep = backup_pb2.Retention(days=days, hourly=hourly, daily=daily, weekly=weekly, monthly=monthly)
+            return await client.prune_backups(target, retention=keep, dry_run=dry_run)
         age = None if max_age_days is None else max_age_days * DAY
         return await client.prune_backups(target, max_age=age, dry_run=dry_run)
 
     answer = call(run, as_json=json_output)
+    gone = {backup.backup_id for backup in answer.deleted}
+    refused = [verdict for verdict in answer.verdicts if not verdict.kept and verdict.backup_id not in gone]
     if json_output:
         show(answer, as_json=True)
+    else:
+        told = {True: "kept", False: "would delete" if dry_run else "deleted"}
+        rows = [
+            (v.backup_id, "refused" if v in refused else told[v.kept], ", ".join(v.reasons)) for v in answer.verdicts
+        ]
+        table(("BACKUP", "VERDICT", "WHY"), rows)
+        verb = "would delete" if dry_run else "deleted"
+        say(f"{verb} {len(gone)} backups, {answer.freed_bytes} bytes; {answer.verified_backup_id} is whole")
+    if refused:
+        note(f"{len(refused)} backups were not let go; they are tried again after the next backup", style="red")
+        raise typer.Exit(FAILED)
+
+
+@backups.command("pin")
+def pin(
+    backup_id: str,
+    reason: Annotated[str, typer.Option("--note", help="What it is kept for.")] = "",
+    json_output: Json = False,
+) -> None:
+    """Keep a backup from retention and deletion."""
+
+    async def run(client: Client) -> backup_pb2.Backup:
+        return await client.pin_backup(backup_id, note=reason)
+
+    backup = call(run, as_json=json_output)
+    if json_output:
+        show(backup, as_json=True)
+    else:
+        say(backup_id, "is pinned")
+
+
+@backups.command("unpin")
+def unpin(backup_id: str, json_output: Json = False) -> None:
+    """Let retention have a backup again."""
+
+    async def run(client: Client) -> backup_pb2.Backup:
+        return await client.unpin_backup(backup_id)
+
+    backup = call(run, as_json=json_output)
+    if json_output:
+        show(backup, as_json=True)
+    else:
+        say(backup_id, "is not pinned")
+
+
+@backups.command("repositories")
+def repositories(json_output: Json = False) -> None:
+    """List where backups go. Exit code 1 means that one of them does not answer."""
+
+    async def get(client: Client) -> list[backup_pb2.Repository]:
+        return await client.list_repositories()
+
+    found = call(get, as_json=json_output)
+    if json_output:
+        emit({"repositories": [as_dict(repository) for repository in found]})
+    else:
+        rows = [(r.name, "yes" if r.required else "no", r.archives, r.location, r.problem) for r in found]
+        table(("REPOSITORY", "REQUIRED", "ARCHIVES", "LOCATION", "PROBLEM"), rows)
+    if any(repository.problem for repository in found):
+        raise typer.Exit(FAILED)
+
+
+@backups.command("rebuild-catalog")
+def rebuild_catalog(json_output: Json = False) -> None:
+    """Make the catalog agree with the archives in the repositories."""
+
+    async def run(client: Client) -> list[backup_pb2.Backup]:
+        return await client.rebuild_catalog()
+
+    changed = call(run, as_json=json_output)
+    if json_output:
+        emit({"changed": [as_dict(backup) for backup in changed]})
         return
-    verb = "would delete" if dry_run else "deleted"
-    say(f"{verb} {len(answer.deleted)} backups, {answer.freed_bytes} bytes; {answer.verified_backup_id} is whole")
+    state = backup_pb2.BackupState
+    table(("BACKUP", "TARGET", "STATE"), [(b.backup_id, b.target, short(state.Name(b.state))) for b in changed])
+    say(f"{len(changed)} entries were added or corrected")
 
 
 def progress_bar(*, hidden: bool) -> Progress:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from harness.backup.v1 import backup_pb2 as pb
+from services.backup.archive import KeyRing
 from services.backup.retention import DAY_MS, Rules
 from services.backup.service import BackupManager
 from services.backup.store.catalog import Catalog
@@ -54,6 +55,10 @@ class Service:
     repository: LocalRepository
     repositories: Repositories
     redis: Redis
+
+    def use_keys(self, keys: KeyRing | None) -> None:
+        """Encrypt and decrypt with these from now on."""
+        self.repository.keys = self.repositories.keys = keys
 
     async def backup(self, target: str = "orchestrator") -> pb.Backup:
         """A backup that has ended, well or not."""

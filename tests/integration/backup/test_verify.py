@@ -19,7 +19,7 @@ from services.backup.job import JobControl
 from services.backup.rdb import RdbSorter
 from services.backup.rdb import sorter as sorting
 from services.backup.snapshot import BackupOrder, Sealed, take_backup
-from services.backup.store.repository import Repository
+from services.backup.store.local import LocalRepository
 from services.backup.targets import TargetConfig
 from services.backup.verify import verify_archive
 from services.runtime.errors import FailedPrecondition
@@ -34,13 +34,13 @@ def ignore(keys: int, size: int) -> None:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    repository = Repository(tmp_path / "archives")
+def repository(tmp_path: Path) -> LocalRepository:
+    repository = LocalRepository(tmp_path / "archives")
     repository.claim()
     return repository
 
 
-def back_up(server: RedisServer, repository: Repository, level: Level = Level.FRAMES) -> Sealed:
+def back_up(server: RedisServer, repository: LocalRepository, level: Level = Level.FRAMES) -> Sealed:
     config = TargetConfig(url=SecretStr(server.source_url), prefixes=("orchestrator:", "approval:"))
     control = JobControl(lambda: 1_700_000_000_000)
     return take_backup(BackupOrder("bkp_1", "all", "tester", 1), config, repository, control, level=level)
@@ -65,14 +65,14 @@ def loaded(tmp_path: Path) -> Any:
         server.stop()
 
 
-def exported(repository: Repository) -> bytes:
+def exported(repository: LocalRepository) -> bytes:
     parts: list[bytes] = []
     with repository.open("bkp_1") as reader:
         export_rdb(reader, parts.append, ignore)
     return b"".join(parts)
 
 
-def test_the_digest_is_that_of_the_values(server: RedisServer, repository: Repository, loaded: Any) -> None:
+def test_the_digest_is_that_of_the_values(server: RedisServer, repository: LocalRepository, loaded: Any) -> None:
     """Worked out from the answers to commands, of the source and of a server that has loaded the export."""
     client = server.client()
     fill(client, "orchestrator:", count=6)
@@ -91,7 +91,7 @@ def test_the_digest_is_that_of_the_values(server: RedisServer, repository: Repos
     assert sealed.manifest.prefixes[0].digest != digest(client, "orchestrator:", expiries)
 
 
-def test_encodings_of_one_value_have_one_digest(server: RedisServer, repository: Repository) -> None:
+def test_encodings_of_one_value_have_one_digest(server: RedisServer, repository: LocalRepository) -> None:
     client = server.client()
     fill(client, "orchestrator:", count=15)
     first = back_up(server, repository).manifest
@@ -115,7 +115,7 @@ def test_encodings_of_one_value_have_one_digest(server: RedisServer, repository:
 def test_a_backup_can_be_verified_by_a_server_before_it_counts(
     server: RedisServer, tmp_path: Path, locked: bool
 ) -> None:
-    repository = Repository(tmp_path / "archives", KeyRing({"k1": bytes(32)}) if locked else None)
+    repository = LocalRepository(tmp_path / "archives", KeyRing({"k1": bytes(32)}) if locked else None)
     repository.claim()
     client = server.client()
     fill(client, "orchestrator:", count=10)
@@ -127,7 +127,7 @@ def test_a_backup_can_be_verified_by_a_server_before_it_counts(
 
 
 def test_a_server_that_holds_other_values_is_found(
-    server: RedisServer, repository: Repository, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, repository: LocalRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.client().set("orchestrator:a", "1")
     back_up(server, repository)
@@ -143,7 +143,7 @@ def test_a_server_that_holds_other_values_is_found(
 
 
 def test_a_scratch_server_that_is_missing_says_nothing_about_the_archive(
-    server: RedisServer, repository: Repository, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, repository: LocalRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.client().set("orchestrator:a", "1")
     back_up(server, repository)
@@ -157,7 +157,7 @@ def test_a_scratch_server_that_is_missing_says_nothing_about_the_archive(
         assert failure.value.reason == "SCRATCH_SERVER_MISSING"
 
 
-def test_no_scratch_server_is_left(server: RedisServer, repository: Repository) -> None:
+def test_no_scratch_server_is_left(server: RedisServer, repository: LocalRepository) -> None:
     server.client().set("orchestrator:a", "1")
     started: list[int] = []
     real = subprocess.Popen.__init__
@@ -189,11 +189,11 @@ async def test_levels_are_asked_for_and_recorded(server: RedisServer, service: S
 
 async def test_without_the_key_a_backup_is_not_called_corrupt(server: RedisServer, service: Service) -> None:
     server.client().set("orchestrator:a", "1")
-    service.repository.keys = KeyRing({"k1": bytes(32)})
+    service.use_keys(KeyRing({"k1": bytes(32)}))
     backup = await service.backup()
     assert backup.state == pb.BACKUP_STATE_COMPLETED
     for keys in (None, KeyRing({"k1": bytes(range(32))}), KeyRing({"k2": bytes(32)})):
-        service.repository.keys = keys
+        service.use_keys(keys)
         with pytest.raises(FailedPrecondition, match="ARCHIVE_LOCKED"):
             await service.manager.upkeep.verify(backup.backup_id)
         with pytest.raises(FailedPrecondition, match="ARCHIVE_LOCKED"):
@@ -201,7 +201,7 @@ async def test_without_the_key_a_backup_is_not_called_corrupt(server: RedisServe
         restore = await service.restore(backup.backup_id)
         assert (restore.error.reason, restore.outcome) == ("ARCHIVE_LOCKED", pb.RESTORE_OUTCOME_UNTOUCHED)
         assert (await service.manager.get_backup(backup.backup_id)).state == pb.BACKUP_STATE_COMPLETED
-    service.repository.keys = KeyRing({"k3": bytes(range(32)), "k1": bytes(32)})
+    service.use_keys(KeyRing({"k3": bytes(range(32)), "k1": bytes(32)}))
     assert (await service.restore(backup.backup_id)).outcome == pb.RESTORE_OUTCOME_RESTORED
 
 

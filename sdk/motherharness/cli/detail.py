@@ -13,6 +13,8 @@ from motherharness.cli.preview import preview_lines, style_of
 from motherharness.text import line
 
 LEVEL_STYLES = {"low": "green", "medium": "yellow", "high": "red", "critical": "bold red", "unknown": "bold magenta"}
+LONG_LINES = 20
+"""More of what would happen does not fit into a terminal together with the rest."""
 
 
 def detail_lines(
@@ -35,14 +37,13 @@ def detail_lines(
     yield phrase("for      ", f"{place}, project {context.project_id}" if context.project_id else place)
     if approval.reason:
         yield phrase("because  ", approval.reason)
-    yield from preview_lines(approval.preview)
+    doing, found = list(preview_lines(approval.preview)), list(found_lines(approval))
+    # What was found comes first where it would be far below.
+    is_long = sum(text.plain.count("\n") + 1 for text in doing) > LONG_LINES
+    yield from (*found, *doing) if is_long else (*doing, *found)
     if approval.preview.similar_pending > 1:
         count = approval.preview.similar_pending
         yield phrase("alike    ", f"{count} of this kind wait: harness approvals list --group {approval.group}")
-    if approval.assessment.factors:
-        yield phrase("found:")
-    for factor in approval.assessment.factors:
-        yield factor_line(factor)
     yield phrase("policy   ", approval.policy_reason, f"[{approval.policy_rule}]" if approval.policy_rule else "")
     yield from quorum_lines(approval)
     yield from clock_lines(approval, now)
@@ -66,6 +67,14 @@ def others(approval: approval_pb2.Approval) -> str:
     """Who else may not vote."""
     named = [name for name in approval.initiators if name != approval.requester]
     return f"(also of {', '.join(map(line, named))})" if named else ""
+
+
+def found_lines(approval: approval_pb2.Approval) -> Iterator[Text]:
+    """The reasons for its level."""
+    if approval.assessment.factors:
+        yield phrase("found:")
+    for factor in approval.assessment.factors:
+        yield factor_line(factor)
 
 
 def factor_line(factor: risk_pb2.RiskFactor) -> Text:

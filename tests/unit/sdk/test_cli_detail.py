@@ -125,3 +125,11 @@ def test_a_vote_that_is_not_the_last_is_counted() -> None:
         votes=[approval_pb2.Vote(approved=True)],
     )
     assert outcome(approval) == "pending: 1 of 3 have voted for it"
+
+
+@pytest.mark.parametrize(("lines", "first"), [(3, "would run:"), (40, "found:")])
+def test_what_was_found_is_above_what_is_long(lines: int, first: str) -> None:
+    approval = approval_pb2.Approval(assessment=risk_pb2.Assessment(factors=[risk_pb2.RiskFactor(explanation="Bad.")]))
+    approval.preview.actions.add(kind="command", text="\n".join(["ls"] * lines))
+    shown = [text.plain for text in detail_lines(approval, now=0.0)]
+    assert min(("would run:", "found:"), key=shown.index) == first

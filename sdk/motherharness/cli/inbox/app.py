@@ -203,7 +203,7 @@ class Inbox(View):
             lineterm="",
         )
         dialog = Dialog(
-            f"Put this in place of what {seen.requester} asked for? You may not vote on it then.".replace("\n", " "),
+            f"Put this in place of what {seen.requester} asked for? You may not vote on it then.",
             [coloured("\n".join(changes))],
             ask="Why",
             needed=True,

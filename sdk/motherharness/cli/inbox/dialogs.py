@@ -13,6 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from motherharness.cli.inbox.lines import Lines
+from motherharness.cli.output import phrase
+from motherharness.text import line
 
 BOX = """
 Dialog { align: center middle; }
@@ -20,6 +22,7 @@ Dialog > Vertical {
     width: 100%; max-width: 110; height: auto; max-height: 100%; overflow: hidden;
     border: round ansi_blue; padding: 0 1; background: ansi_default;
 }
+Dialog Static { text-wrap: nowrap; text-overflow: ellipsis; }
 Dialog Input { border: none; height: 1; padding: 0; }
 """
 MAX_WIDTH, BORDER, PADDING = 110, 2, 4
@@ -79,7 +82,7 @@ class Dialog(ModalScreen[Answer | None]):
     def compose(self) -> ComposeResult:
         """Lay it out; textual calls it."""
         with Vertical():
-            yield Static(Text(self._title, style="bold", no_wrap=True, overflow="ellipsis"))
+            yield Static(phrase(self._title, style="bold"))
             if self._about:
                 yield Lines(self._about)
             if self._ask:
@@ -96,10 +99,10 @@ class Dialog(ModalScreen[Answer | None]):
         return f"Enter send   Esc cancel{choose}{scroll}"
 
     def _shown_choices(self) -> Text:
-        text = Text(no_wrap=True, overflow="ellipsis")
+        text = Text()
         for at, choice in enumerate(self._choices):
             chosen = at == self._chosen
-            text.append(f"{'●' if chosen else '○'} {choice}", style="bold" if chosen else "")
+            text.append(f"{'●' if chosen else '○'} {line(choice)}", style="bold" if chosen else "")
             text.append("\n" if at < len(self._choices) - 1 else "")
         return text
 

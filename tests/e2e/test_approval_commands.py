@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.common.v1 import action_pb2
-from harness.common.v1.action_pb2 import Action, CommandAction
+from harness.common.v1.action_pb2 import Action, CommandAction, FileWriteAction
 from motherharness.cli import app
 from motherharness.devstack import Stack
 from tests.e2e.asking import ask, ask_two, asked, command, item
@@ -196,6 +196,11 @@ def test_other_actions_are_edited_as_json(stack: Stack, bob: As, tmp_path: Path)
     file.write_text('{"argw": []}')
     refused = bob.run("approvals", "edit", asked_for.id, "--file", str(file), "--action", "2", "--reason", "x", code=2)
     assert "argw" in refused
+    odd = Action(file_write=FileWriteAction(path="x\x1b[31m", content=b"\xff"))
+    (binary,) = asyncio.run(ask(stack, item(odd, command("rm -rf odd"))))
+    refused = bob.run("approvals", "edit", binary.id, "--file", str(file), "--action", "1", "--reason", "x", code=2)
+    assert "\x1b[31m" not in refused
+    assert "x\\u001b[31m is no UTF-8 text" in " ".join(refused.replace("│", " ").split())
 
 
 def test_what_was_asked_for_is_taken_back(stack: Stack, alice: As, bob: As) -> None:

@@ -23,7 +23,7 @@ from tests.e2e.commands import HARNESS, Cli
 from tests.e2e.conftest import ENVIRONMENT
 from tests.e2e.terminal import Terminal
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ class Seat:
 
     async def until(self, look: Callable[[], object]) -> None:
         """Wait until something is so."""
-        for _ in range(1200):
+        for _ in range(2400):
             if look():
                 return
             await self._pilot.pause(0.05)

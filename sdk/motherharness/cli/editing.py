@@ -6,6 +6,7 @@ as JSON with the contract's field names.
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from harness.common.v1.action_pb2 import Action
 from motherharness.cli.output import say, short, show
 from motherharness.cli.session import Json, call
 from motherharness.client import Client
+from motherharness.text import line
 
 # The field of an action that is its text, and how a file with it is called, so that an editor knows what it is.
 TEXTS = {
@@ -36,6 +38,8 @@ NOT_EDITABLE = {
     "step_start": "the start of a step cannot be edited; reject it with a reason instead",
     "step_result": "the result of a step cannot be edited; reject it with a reason instead",
 }
+# Whoever asks chooses the path: nothing else of it gets into the name of a file here.
+HARMLESS_SUFFIX = re.compile(r"\.[A-Za-z0-9_-]{1,16}")
 MAX_BYTES = 2 << 20
 
 
@@ -69,7 +73,8 @@ def editable(action: Action) -> Editable:
             shown["body"] = _decoded(inner.body, "the body of the call")
         return Editable(json.dumps(shown, indent=2, ensure_ascii=False) + "\n", ".json", is_json=True)
     if kind == "file_write":
-        return Editable(_decoded(inner.content, inner.path), Path(inner.path).suffix)
+        suffix = Path(inner.path).suffix
+        return Editable(_decoded(inner.content, inner.path), suffix if HARMLESS_SUFFIX.fullmatch(suffix) else "")
     if kind == "code_execution":
         suffix = CODE_SUFFIXES.get(inner.language.lower(), ".txt")
     return Editable(getattr(inner, field), suffix)
@@ -204,7 +209,7 @@ def edit(
             before = editable(seen.actions[index])
             actions = revised(seen, index, in_editor(before) if file is None else read(file))
     except EditError as error:
-        raise typer.BadParameter(f"{approval_id}: {error}") from error
+        raise typer.BadParameter(line(f"{approval_id}: {error}")) from error
 
     async def send(client: Client) -> approval_pb2.Approval:
         return await client.revise_approval(approval_id, actions, digest=digest or seen.digest, reason=reason)

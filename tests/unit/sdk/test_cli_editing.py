@@ -41,6 +41,11 @@ def test_only_the_text_changes() -> None:
     assert [editable(each).suffix for each in (SCRIPT, PROGRAM, WRITE, CODE)] == [".sh", ".json", ".json", ".py"]
 
 
+@pytest.mark.parametrize("path", ["a.\x1b[2J", "a.b\nc", "a." + "x" * 300, "a.;rm", "a"])
+def test_a_path_gives_a_file_here_no_odd_name(path: str) -> None:
+    assert editable(Action(file_write=action_pb2.FileWriteAction(path=path, content=b"x"))).suffix == ""
+
+
 @pytest.mark.parametrize(
     ("action", "text", "said"),
     [

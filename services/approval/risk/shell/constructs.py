@@ -256,7 +256,8 @@ def _for(walker: Walker, node: Node, stdin: Flow) -> Flow:
     if not any(child.type == "in" for child in node.children):  # without a list: the arguments
         arguments = walker.scope.variables.get("@")
         known = arguments.items if arguments is not None else None
-        values = [Word(item) for item in known] if known is not None else [Word(HIDDEN)]
+        taints = arguments.taints if arguments is not None else NONE
+        values = [Word(item, taints) for item in known] if known is not None else [Word(HIDDEN, taints)]
     for word in values:
         if word.known and ("/" in word.text or "." in word.text) and (found := paths.read_factor(word.text, walker.place)):
             walker.add(found)

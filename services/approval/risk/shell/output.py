@@ -49,7 +49,9 @@ def output_of(walker: Walker, call: Invocation, read: frozenset[str]) -> Flow:
         return Flow(taints=taints | {ENDLESS}, present=True)
     if name in ("echo", "printf"):
         return Flow(spoken(name, call.args), taints, present=True)
-    if name in ("find", "fd", "locate") and any(is_elsewhere(path) for path in call.positionals[:MAX_PLACES]):
+    if name in ("locate", "plocate", "mlocate"):
+        return Flow(taints=taints | {MANY, EVERYWHERE}, present=True)
+    if name in ("find", "fd") and any(is_elsewhere(path) for path in call.positionals[:MAX_PLACES]):
         whole = {EVERYWHERE} if any(map(paths.is_root, call.positionals[:MAX_PLACES])) else _NOTHING
         return Flow(taints=taints | {MANY} | whole, present=True)
     if name in FETCHERS:

@@ -544,6 +544,12 @@ def test_what_goes_further_still_asks(script: str, least: Level) -> None:
     [
         ("find ~ -exec sed -i s/a/b/ {} +", True),
         ("find / -exec tee {} \\; < x", True),
+        ("fd conf / -x sed -i s/a/b/", True),
+        ("fd -e conf . / -X sed -i s/a/b/ {}", True),
+        ("locate -0 .conf | xargs -0 sed -i s/a/b/", True),
+        ("find ~ -type f -exec bash -c 'for f; do : > \"$f\"; done' _ {} +", True),
+        ("locate nginx.conf | head -1 | xargs cat", False),
+        ("fd -e py -x sed -i s/a/b/", False),
         ("find / -name x.conf -exec cp evil {} \\;", True),
         ("find /etc -type f | xargs sed -i s/a/b/", True),
         ("for f in $(find / -name '*.conf'); do perl -pi -e s/a/b/ \"$f\"; done", True),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _FIND_RUNS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _FD_RUNS = frozenset({"-x", "-X", "--exec", "--exec-batch"})
 _WIDENS = frozenset({"-o", "-or", "!", "-not", ",", "-L", "-follow"})
+_EVERYWHERE = frozenset({flows.EVERYWHERE, flows.MANY})
 # Conditions that narrow a search down to some files.
 _NARROWS = frozenset("-name -iname -path -ipath -wholename -regex -iregex -mtime -mmin -newer -size -empty -atime -ctime -inum -samefile".split())
 
@@ -30,7 +31,7 @@ def _find(walker: Walker, call: Invocation) -> None:
     )
     start = [w.text for w in words[:first] if w.text not in ("-H", "-L", "-P")]
     inside = f"{start[0] if start and call.name == 'find' else '.'}/{HIDDEN}"
-    everywhere = frozenset({flows.EVERYWHERE}) if any(map(paths.is_root, start)) else NONE
+    everywhere = _EVERYWHERE if any(map(paths.is_root, start if call.name == "find" else call.positionals)) else NONE
     cache = _only_caches(walker, call, start or ["."])
     inside = cache or inside
     end = 0
@@ -41,7 +42,7 @@ def _find(walker: Walker, call: Invocation) -> None:
             )
             inner = [Word(code.filled(w.text, "{}", inside), w.taints | (everywhere if "{}" in w.text else NONE)) for w in words[index + 1 : end]]
             if call.name != "find" and inner and not any("{" in w.text for w in words[index + 1 : end]):
-                inner.append(Word(inside))
+                inner.append(Word(inside, everywhere))
             walker.run_words(inner)
     if "-delete" in call.args and cache:
         walker.flag("destruction.cache", scoring.NOTE, "Removes caches, which tools make again.", call.excerpt, span=call.span)

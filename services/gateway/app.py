@@ -64,6 +64,7 @@ def build(
     app = Starlette(routes=routes, middleware=middleware)
     # What no route takes, and not a route for every path: those do not match a path with a line's end in it.
     app.router.default = Transcoder(settings, bindings, channels, draining)
+    # A path that ends in a slash is another path.
     app.router.redirect_slashes = False
     return app
 

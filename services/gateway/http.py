@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -27,6 +28,7 @@ from services.runtime.errors import ConfigurationError, DeadlineExceeded, Invali
 log = structlog.get_logger(__name__)
 
 _BACKLOG = 2048
+_UNIX = "unix:"
 # Below it, uvicorn tells how it starts and stops, and of every request that is not HTTP: whoever sends one.
 _UVICORN_LOG_LEVEL = logging.ERROR
 _HEADER_FIELD_OVERHEAD = 4  # the colon, the space and the line's end
@@ -39,7 +41,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._limits = limits
         self._head_timer: asyncio.TimerHandle | None = None
-        self._reading_head = True
+        # From the end of a request to the end of the next one's headers; `_head_begun` from their first byte.
+        self._reading_head, self._head_begun = True, False
         self._head_bytes = 0
         self._head_size = 0
         self._refusal: Failure | None = None
@@ -67,7 +70,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(431, InvalidArgument("HEADERS_TOO_LARGE", self._too_large()), "header_bytes")
 
     def on_message_begin(self) -> None:
-        self._reading_head, self._head_size = True, 0
+        self._reading_head, self._head_begun, self._head_size = True, True, 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -79,7 +82,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._reading_head, self._head_bytes = False, 0
+        self._reading_head, self._head_begun, self._head_bytes = False, False, 0
         self._head_arrived()
         super().on_headers_complete()
         if any(name == b"te" and b"trailers" in value.lower() for name, value in self.headers):
@@ -88,6 +91,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._reading_head, self._head_bytes = True, 0
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # The next request may have begun to arrive while this one was answered.
+        if self._head_begun:
+            self._await_head()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or was refused while it was parsed."""
@@ -238,6 +247,7 @@ class HttpServer:
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving
+            _leave(self._settings.listen)
 
     def hurry(self) -> None:
         """Cut a stop short."""
@@ -247,11 +257,8 @@ class HttpServer:
 def _listen(listen: str) -> tuple[socket.socket, str]:
     """A socket that listens, and where."""
     try:
-        if listen.startswith("unix:"):
-            path = listen.removeprefix("unix:")
-            unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            unix.bind(path)
-            return unix, listen
+        if listen.startswith(_UNIX):
+            return _listen_on_path(Path(listen.removeprefix(_UNIX))), listen
         host, _, port = listen.rpartition(":")
         bare = host.strip("[]")
         family = socket.AF_INET6 if ":" in bare else socket.AF_INET
@@ -259,3 +266,26 @@ def _listen(listen: str) -> tuple[socket.socket, str]:
         return listener, f"{host}:{listener.getsockname()[1]}"
     except (OSError, ValueError, OverflowError) as exc:
         raise ConfigurationError(f"cannot listen on {listen} (HARNESS_LISTEN): is the port taken? {exc}") from exc
+
+
+def _leave(listen: str) -> None:
+    """Remove what a unix socket leaves behind."""
+    if listen.startswith(_UNIX):
+        Path(listen.removeprefix(_UNIX)).unlink(missing_ok=True)
+
+
+def _listen_on_path(path: Path) -> socket.socket:
+    """A socket that listens on a path; what a process that has crashed left there is replaced."""
+    if path.is_socket():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+    except OSError:
+        listener.close()
+        raise
+    return listener

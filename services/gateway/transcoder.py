@@ -97,6 +97,8 @@ class Transcoder:
         """
         try:
             path = query.unescape(exchange.scope["raw_path"])
+            if not path.startswith("/"):
+                raise Unreadable("it has no leading slash")
         except Unreadable as exc:
             raise InvalidArgument("PATH_INVALID", f"the path cannot be read: {exc.what}") from None
         components = path[1:].split("/")

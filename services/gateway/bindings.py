@@ -55,8 +55,11 @@ class Binding:
 
     @property
     def takes_query(self) -> bool:
-        """False when the body is the whole request, so that nothing is left for a query."""
-        return self.body != ()
+        """False when body and path hold the whole request: then a query is not even looked at, as with grpc-gateway."""
+        if self.body == ():
+            return False
+        whole = {path[0] for path in (self.body, *self.path_fields.values()) if path and len(path) == 1}
+        return len(whole) < len(self.method.input_type.fields)
 
     @property
     def taken(self) -> tuple[tuple[str, ...], ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 
@@ -36,3 +38,19 @@ def takes_null(field: FieldDescriptor) -> bool:
     if field.message_type is not None:
         return bool(field.message_type.full_name == "google.protobuf.Value")
     return field.enum_type is not None and field.enum_type.full_name == "google.protobuf.NullValue"
+
+
+@cache
+def fields_named(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
+    """The fields of a message by either of their names.
+
+    Protobuf's own mapping is not asked with names that a client sends: it takes one for another that ends at its first
+    NUL.
+    """
+    return {field.json_name: field for field in descriptor.fields} | {field.name: field for field in descriptor.fields}
+
+
+@cache
+def values_named(enum: EnumDescriptor) -> dict[str, int]:
+    """The numbers of an enum by name; see fields_named for why."""
+    return {value.name: int(value.number) for value in enum.values}

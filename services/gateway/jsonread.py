@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from services.gateway import texts
-from services.gateway.fields import entry_of, enum_of, is_map, takes_null
+from services.gateway.fields import entry_of, enum_of, fields_named, is_map, takes_null, values_named
 from services.gateway.texts import Unreadable
 
 # What protobuf's parsers accept in the wire form; JSON that nests deeper could not be sent on.
@@ -108,8 +108,7 @@ def _filler(descriptor: Descriptor) -> Fill:
     special = _WELL_KNOWN.get(descriptor.full_name)
     if special is not None:
         return special
-    fields = {field.name: field for field in descriptor.fields}
-    fields |= {field.json_name: field for field in descriptor.fields}
+    fields = fields_named(descriptor)
     name = descriptor.name
 
     def fill_message(message: Message, value: Any) -> None:
@@ -295,11 +294,12 @@ def _floating(value: Any, single: bool) -> float:
 
 def _enum_reader(field: FieldDescriptor) -> Read:
     enum = enum_of(field)
+    numbers = values_named(enum)
     is_null = enum.full_name == "google.protobuf.NullValue"
 
     def read(value: Any) -> int:
-        if type(value) is str and (known := enum.values_by_name.get(value)) is not None:
-            return int(known.number)
+        if type(value) is str and (known := numbers.get(value)) is not None:
+            return known
         if value is None and is_null:
             return 0
         if type(value) is str or type(value) is bool:

@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 
 from services.gateway import jsonread, texts
 from services.gateway.bindings import TEXTUAL, FieldPath
-from services.gateway.fields import entry_of, is_map
+from services.gateway.fields import entry_of, fields_named, is_map
 from services.gateway.texts import Unreadable
 
 _ENTRY = re.compile(r"(.*)\[(.*)\]", re.DOTALL)
@@ -136,16 +136,12 @@ def _resolve(descriptor: Descriptor, names: Iterable[str]) -> FieldPath | None:
     for name in names:
         if inside is None or (found and found[-1].is_repeated):
             break
-        field = inside.fields_by_name.get(name) or _by_json_name(inside, name)
+        field = fields_named(inside).get(name)
         if field is None:
             return None
         found.append(field)
         inside = field.message_type
     return tuple(found)
-
-
-def _by_json_name(descriptor: Descriptor, name: str) -> FieldDescriptor | None:
-    return next((field for field in descriptor.fields if field.json_name == name), None)
 
 
 def _walk(message: Any, path: FieldPath) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
-from services.gateway.fields import enum_of
+from services.gateway.fields import enum_of, values_named
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # google/protobuf/timestamp.proto and duration.proto: years 1 to 9999, and about 10,000 years.
@@ -115,12 +115,12 @@ def binary(text: str) -> bytes:
 
 def enum_number(kind: EnumDescriptor, text: str) -> int:
     """An enum's value by name, or by a number that it has."""
-    value = kind.values_by_name.get(text)
-    if value is None and _INTEGER.fullmatch(text):
-        value = kind.values_by_number.get(int(text))
-    if value is None:
+    number = values_named(kind).get(text)
+    if number is None and _INTEGER.fullmatch(text) and int(text) in kind.values_by_number:
+        number = int(text)
+    if number is None:
         raise Unreadable(f"{_quoted(text)} is not a {kind.name}")
-    return int(value.number)
+    return number
 
 
 def timestamp(text: str) -> tuple[int, int]:

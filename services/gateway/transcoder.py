@@ -118,7 +118,7 @@ class Transcoder:
             settings = self._settings
             body = await exchange.body(settings.gateway_max_body_bytes, settings.gateway_body_timeout_seconds)
         try:
-            parameters = query.parse(exchange.scope["query_string"])
+            parameters = query.parse(exchange.scope["query_string"]) if match.binding.takes_query else {}
             if form:
                 parameters = _merged(query.parse(body.strip()), parameters)
         except Unreadable as exc:

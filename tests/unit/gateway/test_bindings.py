@@ -58,6 +58,19 @@ def test_wrong_rules_are_refused_by_name(rule: str, why: str) -> None:
         bindings_of([service(rule)])
 
 
+def test_a_query_is_looked_at_only_if_something_is_left_for_it() -> None:
+    rules = ("get: '/v1/{id}'", "post: '/v1/{id}/x', body: 'inner'", "post: '/v1/{id}', body: '*'")
+    assert [binding.takes_query for binding in bindings_of([service(*rules)])] == [True, True, False]
+    text = (
+        'syntax = "proto3"; package harness.whole.v1; import "google/api/annotations.proto";'
+        "message Inner { string id = 1; } message In { string id = 1; Inner inner = 2; } message Out {}"
+        "service S { rpc A(In) returns (Out) { option (google.api.http) = { put: '/v1/{id}', body: 'inner' }; } "
+        "rpc B(In) returns (Out) { option (google.api.http) = { put: '/v2/{inner.id}', body: 'inner' }; } }"
+    )
+    whole = compile_proto(text, "whole.proto").services_by_name["S"]
+    assert [binding.takes_query for binding in bindings_of([whole])] == [False, True]
+
+
 def test_two_that_bind_the_same_are_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"S/M1 and .*S/M0 both bind GET /v1/\*"):
         bindings_of([service("get: '/v1/{id}'", "get: '/v1/{inner.id}'")])

@@ -194,6 +194,7 @@ def test_how_values_are_read(given: Any, made: Any) -> None:
         ({"words": "x"}, "words"),
         ({"words": [None]}, "words[0]"),
         ({"authors": [None]}, "authors[0]"),
+        ({"colour": "COLOUR_RED\0"}, "colour"),
         ({"number": 1.5}, "number"),
         ({"number": 2**31}, "number"),
         ({"number": "0x1"}, "number"),

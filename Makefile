@@ -1,5 +1,5 @@
 # Everything a developer runs. No target needs another to be run before it.
-# `make setup` wants Python >= 3.11, pip and a C compiler; only `make generate`, `make baseline` and `make tools` want Go.
+# `make setup` wants Python >= 3.11, pip and a C compiler; only `make generate`, `baseline`, `tools` and `grpc-gateway` want Go.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -52,13 +52,17 @@ dev: setup ## Run the whole suite here; print ports, tokens and grpcurl lines to
 WORKERS := auto
 .PHONY: test
 test: setup ## Run all tests but the long fault test; PYTEST="-k name" narrows it, WORKERS=0 is one process
-	@$(BIN)/pytest tests -q -m "not faults and not documents" --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST)
+	@$(BIN)/pytest tests -q -m "not faults and not documents and not compat" --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST)
 
 # How often to kill, in each of the tests; empty is what each has, some 15 to 60.
 KILLS :=
 .PHONY: test-faults
 test-faults: setup ## Kill processes at random moments, and count what was lost or done twice (KILLS=100, PYTEST="-k approval")
 	@$(if $(KILLS),HARNESS_FAULT_KILLS=$(KILLS)) $(BIN)/pytest tests -q -m faults $(PYTEST)
+
+.PHONY: test-compat
+test-compat: setup ## Compare the gateway with the real grpc-gateway, which `make grpc-gateway` builds
+	@$(BIN)/pytest tests -q -m compat $(PYTEST)
 
 DOCUMENTS_SECONDS := 50
 .PHONY: test-documents
@@ -131,6 +135,10 @@ tools: ## Build grpcurl, ghz and versitygw (an S3 server for tests) into .build/
 		github.com/versity/versitygw/cmd/versitygw \
 		github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway
 	@ls .build/bin
+
+.PHONY: grpc-gateway
+grpc-gateway: setup ## Build the real grpc-gateway for our contracts into .build/bin (needs Go)
+	@$(BIN)/python -m tools.grpcgateway.build
 
 # The distribution refers to its own extras; naming it "unsafe" keeps it, and this machine's path to it, out.
 LOCK = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile --quiet --generate-hashes \

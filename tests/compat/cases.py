@@ -283,8 +283,6 @@ def _headers(base: _Base, number: int) -> Iterator[Case]:
     query = base.case("").query
     over = (FORM, ("X-HTTP-Method-Override", base.binding.http_method))
     yield base.case("as a POST of a form that stands for it", method="POST", query=b"", body=query, headers=over)
-    if base.binding.http_method == "GET":
-        yield base.case("with Grpc-Timeout of no time", more_headers=(("Grpc-Timeout", "1n"),))
 
 
 def _queries(base: _Base) -> Iterator[Case]:

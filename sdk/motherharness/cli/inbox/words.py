@@ -32,7 +32,7 @@ HELP = (
     ("/", "show only what has these words; Esc shows all again"),
     ("m", "what is mine to decide, or all that waits"),
     ("u", "read everything again, and show a request as it is now"),
-    ("q", "leave"),
+    ("q", "leave; Ctrl+C leaves from wherever"),
 )
 
 REMEMBER = (

@@ -303,17 +303,19 @@ def test_a_person_in_a_terminal(stack: Stack, tmp_path: Path) -> None:
         terminal.until("is revision 2 now")
         terminal.type("q")
         assert terminal.end() == 0
-    states = [cli.one("approvals", "show", each.id) for each in (first, second, third)]
-    assert [each["state"] for each in states] == [
-        "APPROVAL_STATE_APPROVED",
-        "APPROVAL_STATE_REJECTED",
-        "APPROVAL_STATE_PENDING",
-    ]
-    assert (states[1]["decision"]["reject_code"], states[1]["decision"]["reason"]) == (
-        "REJECT_CODE_NEEDS_CHANGES",
-        "smaller steps",
-    )
-    assert states[2]["actions"][0]["command"]["script"] == "git push origin topic"
+    approved, rejected, edited = asyncio.run(read(stack, first.id, second.id, third.id))
+    assert approved.state == approval_pb2.APPROVAL_STATE_APPROVED
+    assert approved.decision.reason == "just output"
+    assert rejected.state == approval_pb2.APPROVAL_STATE_REJECTED
+    assert rejected.decision.reject_code == audit_pb2.REJECT_CODE_NEEDS_CHANGES
+    assert rejected.decision.reason == "smaller steps"
+    assert edited.state == approval_pb2.APPROVAL_STATE_PENDING
+    assert edited.actions[0].command.script == "git push origin topic"
+
+
+async def read(stack: Stack, *ids: str) -> list[approval_pb2.Approval]:
+    async with Client(stack.connection("bob")) as client:
+        return [await client.get_approval(each) for each in ids]
 
 
 def test_where_it_cannot_be_it_says_what_can(stack: Stack) -> None:

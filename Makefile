@@ -116,6 +116,10 @@ protodeps: setup ## Lay third-party .proto files out for editors and for buf by 
 bench: setup ## Measure steps through the real processes; prints JSON lines
 	@$(BIN)/python -m benchmarks.steps --seconds 30
 
+.PHONY: bench-gateway
+bench-gateway: setup ## Measure what HTTP costs beside gRPC, and 1,000 watchers; prints JSON lines
+	@$(BIN)/python -m benchmarks.gateway
+
 .PHONY: bench-risk
 bench-risk: setup ## Measure the risk assessment: recall on dressed commands, alarms on everyday ones, speed
 	@mkdir -p .build

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 log = structlog.get_logger(__name__)
 
 _SERVING, _NOT_SERVING, _UNREACHABLE = "SERVING", "NOT_SERVING", "UNREACHABLE"
-_CHECK_SECONDS = 2.0
+_CHECK_SECONDS = 5.0
 
 
 class Health:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -23,6 +24,9 @@ from services.runtime.clients import channel
 from services.runtime.metrics import MetricsEndpoint
 
 log = structlog.get_logger(__name__)
+
+# Beside connections: libraries, logs, channels to the services, the event loop's own.
+_OTHER_FILES = 256
 
 
 class Gateway:
@@ -68,6 +72,7 @@ class Gateway:
     async def start(self) -> str:
         """Listen and serve. Returns the bound address."""
         settings = self.settings
+        _allow_files(settings.gateway_max_connections + _OTHER_FILES)
         await self.health.check()
         self._following = asyncio.create_task(keep_running(self.health.follow), name="health")
         if settings.metrics_listen:
@@ -137,6 +142,19 @@ async def serve(settings: GatewaySettings, documents: Sequence[BaseRoute] = ()) 
         await gateway.drain()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+def _allow_files(wanted: int) -> None:
+    """Let the process have so many open files, or as many as it may; by default it is 1024, and a connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        log.warning(
+            "few_files", allowed=most, wanted=wanted, remedy="raise it, or lower HARNESS_GATEWAY_MAX_CONNECTIONS"
+        )
 
 
 def _channels(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -93,3 +94,13 @@ async def test_what_a_gateway_does_not_start_with(values: dict[str, object], var
 async def test_a_port_that_is_taken_is_refused(gateway: Gateway) -> None:
     with pytest.raises(ConfigurationError, match="HARNESS_LISTEN"):
         await Gateway(gateway_settings(listen=gateway.address), services=[], upstreams={}).start()
+
+
+async def test_open_files_are_allowed_for_every_connection(shelf: Server) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, before[1]))
+    try:
+        async with shelf_gateway(shelf.address, gateway_max_connections=1100):
+            assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 1100
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +19,7 @@ import httpx
 import pytest
 
 from motherharness.devstack import Stack
-from tests.support.processes import ServiceProcess
+from tests.support.processes import ROOT, ServiceProcess
 
 ENVIRONMENT = {"approval": {"HARNESS_APPROVAL_PUBLISH_SECONDS": "0.2"}}
 
@@ -50,6 +54,14 @@ async def made(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> Any:
         answer = await http.post(path, content=answer.request.content)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+async def all_serve(http: httpx.AsyncClient) -> None:
+    """Return when the gateway has seen every service serve, which a busy machine may delay."""
+    wanted = {"orchestrator": "SERVING", "approval": "SERVING", "backup": "SERVING"}
+    seen: dict[str, str] = {}
+    while seen != wanted:
+        seen = (await http.get("/health")).json()["services"]
 
 
 async def events(http: httpx.AsyncClient, path: str, last: str = "") -> AsyncIterator[tuple[str, dict[str, Any]]]:
@@ -117,8 +129,7 @@ async def test_documents_are_beside_the_calls(alice: httpx.AsyncClient) -> None:
     assert (await alice.get("/documentation")).status_code == 200
     described = (await alice.get("/documentation/json")).json()
     assert "/v1/projects" in described["paths"]
-    health = (await alice.get("/health")).json()
-    assert health["services"] == {"orchestrator": "SERVING", "approval": "SERVING", "backup": "SERVING"}
+    await all_serve(alice)
 
 
 async def test_a_service_that_comes_back_is_found_again(stack: Stack, alice: httpx.AsyncClient) -> None:
@@ -165,3 +176,39 @@ def test_settings_are_printed_and_checked() -> None:
     environment["HARNESS_GATEWAY_MAX_STREAMS"] = "-1"
     wrong = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50, env=environment)
     assert (wrong.returncode, "HARNESS_GATEWAY_MAX_STREAMS" in wrong.stderr) == (2, True)
+
+
+EXAMPLE = re.compile(r"```sh\n(.*?)```\n(?:```(?:json|text)\n(.*?)```\n)?", re.DOTALL)
+
+
+async def test_every_example_of_the_page_does_what_it_shows(
+    stack: Stack, alice: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("the examples of docs/http.md want curl")
+    await all_serve(alice)
+    examples = EXAMPLE.findall((ROOT / "docs" / "http.md").read_text())
+    mark = "#### the next example"
+    script = f"\necho; echo '{mark}'\n".join(commands for commands, _ in examples)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "GATEWAY": f"http://{stack.address('gateway')}",
+        "ALICE": stack.token("alice"),
+    }
+    # One shell for all, as a reader has: `-e` and not `-o pipefail`, for `head` may leave before curl has ended.
+    done = await asyncio.to_thread(
+        subprocess.run,
+        ["bash", "-euc", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr
+    outputs = [output.strip() for output in done.stdout.split(mark)]
+    assert len(outputs) == len(examples) == 7
+    for (commands, shown), output in zip(examples, outputs, strict=True):
+        pattern = ".*".join(re.escape(part) for part in shown.strip().split("…"))
+        assert re.fullmatch(pattern, output, re.DOTALL), f"{commands}\nshows\n{shown}\nand does\n{output}"

@@ -71,6 +71,12 @@ class Terminal:
             assert time.monotonic() < deadline, "it does not end"
         return self._process.wait(PATIENCE)
 
+    def hang_up(self) -> int:
+        """Close the terminal under the command; how the command ended then."""
+        os.close(self._near)
+        self._near = os.open(os.devnull, os.O_RDWR)
+        return self._process.wait(PATIENCE)
+
     def _read(self, deadline: float) -> bool:
         """Read what there is; false at the end."""
         ready, _, _ = select.select([self._near], [], [], max(0.0, deadline - time.monotonic()))

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -335,3 +336,9 @@ def test_where_it_cannot_be_it_says_what_can(stack: Stack) -> None:
     with Terminal([HARNESS, "approvals", "inbox"], nobody) as terminal:
         terminal.until("UNAUTHENTICATED")
         assert terminal.end() == 3
+
+
+def test_it_ends_with_its_terminal(stack: Stack) -> None:
+    with Terminal([HARNESS, "approvals", "inbox", "--project", "prj_gone"], Cli(stack, "bob").variables) as terminal:
+        terminal.until("nothing waits")
+        assert terminal.hang_up() == -signal.SIGHUP

@@ -5,6 +5,8 @@
 
 import asyncio
 import os
+import select
+import signal
 import sys
 
 import typer
@@ -36,9 +38,23 @@ def open_inbox(*, everything: bool, project: str) -> None:
         async with Client(Connection.from_env(), timeout=TIMEOUT) as client:
             feed = Feed(client, everything=everything, project=project)
             await feed.load()
-            await Inbox(client, feed).run_async()
+            with_terminal = asyncio.create_task(_end_with_the_terminal())
+            try:
+                await Inbox(client, feed).run_async()
+            finally:
+                with_terminal.cancel()
 
     try:
         asyncio.run(run())
     except HarnessError as error:
         fail(error, as_json=False)
+
+
+async def _end_with_the_terminal() -> None:
+    """End as a hang-up ends a process. A shell that goes leaves a process that it does not tell, and what reads the
+    keys would then read the end of the file over and over."""
+    terminal = select.poll()
+    terminal.register(sys.stdin, 0)  # a hang-up is told whatever is asked for
+    while not terminal.poll(0):  # noqa: ASYNC110 - the loop would be woken by every key
+        await asyncio.sleep(1.0)
+    signal.raise_signal(signal.SIGHUP)

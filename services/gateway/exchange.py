@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -12,7 +13,7 @@ import structlog
 
 from services.gateway import limits
 from services.gateway.errors import CLIENT_CLOSED, Failure
-from services.gateway.metrics import IN_FLIGHT, LATENCY, REQUESTS
+from services.gateway.metrics import CONNECTIONS_REFUSED, IN_FLIGHT, LATENCY, REQUESTS
 from services.runtime.context import bind_request_id
 from services.runtime.pipeline import REQUEST_ID_KEY
 
@@ -23,6 +24,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 HeaderPairs = list[tuple[str, str]]
 
 JSON = "application/json"
+# What the server puts into the state of a request: how to cut its connection off, and how long a client may take
+# nothing before that is done.
+ABORT, PATIENCE = "abort", "patience"
 # What may come back in logs and headers; anything else is replaced by an id of ours.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 _NO_RPC = "none"
@@ -93,8 +97,19 @@ class Exchange:
         )
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
-        """Send a part of the body; waits while the client does not take it."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        """Send a part of the body; waits while the client does not take it.
+
+        Raises:
+            ClientGone: it took nothing for too long, and is cut off.
+        """
+        state = self.scope["state"]
+        try:
+            async with asyncio.timeout(state[PATIENCE]):
+                await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        except TimeoutError:
+            CONNECTIONS_REFUSED.labels("write_seconds").inc()
+            state[ABORT]()
+            raise limits.ClientGone from None
 
     async def trail(self, headers: HeaderPairs) -> None:
         """Send the trailers that `start` has announced, after the end of the body."""

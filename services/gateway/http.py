@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from services.gateway.errors import Failure, failure
+from services.gateway.exchange import ABORT, PATIENCE
 from services.gateway.metrics import CONNECTIONS_REFUSED
 from services.gateway.settings import GatewaySettings
 from services.runtime.addresses import is_local
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 _BACKLOG = 2048
 _UNIX = "unix:"
+# Seconds, seconds and times: gone is who does not answer for two minutes.
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 # Below it, uvicorn tells how it starts and stops, and of every request that is not HTTP: whoever sends one.
 _UVICORN_LOG_LEVEL = logging.ERROR
 _HEADER_FIELD_OVERHEAD = 4  # the colon, the space and the line's end
@@ -49,6 +52,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        _notice_absence(transport)
         if len(self.connections) > self._limits.gateway_max_connections:
             CONNECTIONS_REFUSED.labels("connections").inc()
             transport.abort()
@@ -72,6 +76,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._reading_head, self._head_begun, self._head_size = True, True, 0
         super().on_message_begin()
+        # Closing waits until a client has taken what is left for it; this does not.
+        self.scope["state"][ABORT] = self.transport.abort
+        self.scope["state"][PATIENCE] = self._limits.gateway_write_timeout_seconds
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -142,6 +149,16 @@ class GuardedProtocol(HttpToolsProtocol):
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
             self.transport.write(STATUS_LINE[refusal.http] + head + body)
         self.transport.close()
+
+
+def _notice_absence(transport: asyncio.Transport) -> None:
+    """Let the system find out when the other side has vanished without a word: an idle stream would never."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family != socket.AF_UNIX:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _refusal(status: int, error: InvalidArgument | DeadlineExceeded) -> Failure:

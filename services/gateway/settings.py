@@ -31,6 +31,9 @@ class GatewaySettings(ServiceSettings):
         10.0, gt=0, description="how long a client may take to send its request line and headers"
     )
     gateway_body_timeout_seconds: float = Field(30.0, gt=0, description="how long a client may take to send a body")
+    gateway_write_timeout_seconds: float = Field(
+        60.0, gt=0, description="how long a client may take nothing of its answer before it is cut off"
+    )
     gateway_idle_timeout_seconds: int = Field(
         60, ge=1, description="how long a connection may wait for its next request"
     )

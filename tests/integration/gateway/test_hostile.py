@@ -224,4 +224,8 @@ async def test_hundreds_of_random_requests(shelf: Server) -> None:
     async with shelf_gateway(shelf.address) as gateway, client_of(gateway) as client:
         await asyncio.gather(*(one(client) for _ in range(8)))
         assert (await client.get("/health")).status_code == 200
+        metrics = (await client.get("/metrics")).text
+    # Nothing is left of them.
+    assert "http_requests_in_flight 0.0" in metrics
+    assert "http_streams_open 0.0" in metrics
     assert {200, 400, 401, 404, 501} <= statuses

@@ -127,6 +127,17 @@ async def test_a_client_that_does_not_read_holds_the_service_back(
     await asyncio.wait_for(servicer.cancelled.wait(), 50)
 
 
+async def test_a_client_that_never_reads_is_cut_off(own_shelf: tuple[Server, ShelfServicer]) -> None:
+    server, servicer = own_shelf
+    async with shelf_gateway(server.address, gateway_write_timeout_seconds=0.3) as gateway:
+        host, _, port = gateway.address.rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port), limit=1024)
+        writer.write(f"GET {PATH}?count=2000&size=100000 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await asyncio.wait_for(servicer.cancelled.wait(), 50)
+        # Nothing of it is left: the gateway ends at once.
+        writer.close()
+
+
 async def test_as_many_streams_as_there_may_be(shelf: Server) -> None:
     async with shelf_gateway(shelf.address, gateway_max_streams=1) as gateway, client_of(gateway) as client:
         async with open_stream(client, count=1):

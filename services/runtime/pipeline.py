@@ -106,6 +106,13 @@ class _Call:
         if isinstance(exc, grpc.aio.AbortError):
             self.finish(_BY_NUMBER.get(self.context.code(), grpc.StatusCode.UNKNOWN))
             raise exc
+        if isinstance(exc, grpc.aio.InternalError):
+            # What was sent met a connection that had just broken. That the caller has gone is no defect; it is told all
+            # the same, should it still be there.
+            self.finish(grpc.StatusCode.CANCELLED)
+            await self.context.abort(
+                grpc.StatusCode.UNAVAILABLE, "the connection broke under what was sent; call again"
+            )
         error = translate(exc)
         if error is not exc:
             error.__cause__ = exc

@@ -137,6 +137,7 @@ _FAILURES: dict[str, Exception] = {
     "Redis": RedisConnectionError("Connection refused to redis://echo:hunter2@10.0.0.1"),
     "OOM": ResponseError("Error running script: @user_script:1: OOM command not allowed"),
     "ResponseError": ResponseError("WRONGTYPE Operation against a key"),
+    "Broken": grpc.aio.InternalError('Failed "execute_batch"'),
     "ValueError": ValueError("hunter2 is the password"),
     "Huge": errors.InvalidArgument(
         "BIG", "m" * 9000, violations=[(f"f{n}", "v" * 900) for n in range(500)], k="x" * 9000

@@ -207,6 +207,14 @@ async def test_errors_of_streams(echo: EchoStub, name: str) -> None:
     assert (error.code(), reason(error)) == (grpc.StatusCode.NOT_FOUND, "NOTE_NOT_FOUND")
 
 
+async def test_a_connection_that_breaks_under_what_is_sent_is_no_defect(echo: EchoStub, capfd: Any) -> None:
+    error = await failure(CALLS["Repeat"](echo, Note(text="raise:Broken"), USER))
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    said = "".join(capfd.readouterr())
+    assert "CANCELLED" in said
+    assert "Traceback" not in said
+
+
 async def test_facts_of_an_error(echo: EchoStub) -> None:
     details = details_of(await failure(echo.Echo(Note(text="raise:FailedPrecondition"), metadata=USER)))
     assert details["ErrorInfo"].metadata["note"] == "n1"

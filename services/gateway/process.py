@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import signal
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -22,6 +21,7 @@ from services.runtime.addresses import announce
 from services.runtime.background import keep_running
 from services.runtime.clients import channel
 from services.runtime.metrics import MetricsEndpoint
+from services.runtime.stopping import run_until_told
 
 log = structlog.get_logger(__name__)
 
@@ -124,24 +124,7 @@ async def serve(settings: GatewaySettings, documents: Sequence[BaseRoute] = ()) 
     Raises:
         ConfigurationError: it cannot serve as configured.
     """
-    gateway = Gateway(settings, documents=documents)
-    stop = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            gateway.hurry()
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    try:
-        await gateway.start()
-        await stop.wait()
-    finally:
-        await gateway.drain()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+    await run_until_told(Gateway(settings, documents=documents))
 
 
 def _allow_files(wanted: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -23,6 +22,7 @@ from services.runtime.health import HealthService, ReadinessCheck, ReflectionSer
 from services.runtime.metrics import MetricsEndpoint
 from services.runtime.pipeline import Pipeline, Router
 from services.runtime.settings import ServiceSettings
+from services.runtime.stopping import run_until_told
 from services.runtime.tls import server_credentials
 
 log = structlog.get_logger(__name__)
@@ -217,24 +217,9 @@ async def serve(
     Raises:
         ConfigurationError: it cannot serve as configured.
     """
-    server = Server(settings, name=name, services=services, background=background, ready=ready, on_drain=on_drain)
-    stop = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            server.hurry()
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    try:
-        await server.start()
-        await stop.wait()
-    finally:
-        await server.drain()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+    await run_until_told(
+        Server(settings, name=name, services=services, background=background, ready=ready, on_drain=on_drain)
+    )
 
 
 def server_options(settings: ServiceSettings) -> list[tuple[str, Any]]:

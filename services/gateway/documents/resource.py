@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from services.gateway.limits import takes_gzip
+
 # Asked for again at every use, and answered with 304 while it is the same: a document changes with an update.
 REVALIDATE = "no-cache"
 # The version is in the path.
@@ -53,7 +55,7 @@ class Resource:
         }
         if _has(request.headers.get("if-none-match", ""), self.etag):
             return Response(status_code=304, headers=headers)
-        if _takes_gzip(request.headers.get("accept-encoding", "")):
+        if takes_gzip(request.headers.get("accept-encoding", "")):
             headers["content-encoding"] = "gzip"
             return Response(self.compressed, media_type=self.media_type, headers=headers)
         return Response(self.content, media_type=self.media_type, headers=headers)
@@ -63,12 +65,3 @@ def _has(if_none_match: str, etag: str) -> bool:
     """Whether If-None-Match names a validator, by the weak comparison of RFC 9110, 8.8.3.2."""
     named = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
     return "*" in named or etag.removeprefix("W/") in named
-
-
-def _takes_gzip(accept_encoding: str) -> bool:
-    """Whether Accept-Encoding names gzip and does not forbid it."""
-    for part in accept_encoding.lower().split(","):
-        coding, _, quality = part.partition(";")
-        if coding.strip() == "gzip":
-            return quality.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False

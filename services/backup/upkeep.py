@@ -192,6 +192,11 @@ class Upkeep:
 
     async def delete(self, backup_id: str, *, force: bool) -> None:
         """Delete a backup. Errors as DeleteBackup."""
+        # Nobody pins it between the look and the removal.
+        async with self._editing:
+            await self._delete(backup_id, force=force)
+
+    async def _delete(self, backup_id: str, *, force: bool) -> None:
         backup = await self.stored_backup(backup_id)
         if self._board.in_use(backup_id):
             raise FailedPrecondition(
@@ -261,15 +266,16 @@ class Upkeep:
 
     async def _expire(self, backup_id: str) -> str:
         """Delete a backup that has expired. Returns why it is still there, "" if it is gone."""
-        backup = await self._catalog.backups.get(backup_id)
-        if backup is None:
-            return ""
-        if backup.HasField("pin") or self._board.in_use(backup_id):
-            return "it was pinned, or is used, since the verdict"
-        try:
-            await self._remove(backup)
-        except Unavailable as error:
-            return error.message
+        async with self._editing:
+            backup = await self._catalog.backups.get(backup_id)
+            if backup is None:
+                return ""
+            if backup.HasField("pin") or self._board.in_use(backup_id):
+                return "it was pinned, or is used, since the verdict"
+            try:
+                await self._remove(backup)
+            except Unavailable as error:
+                return error.message
         return ""
 
     async def prune_after(self, made: pb.Backup, rules: Rules) -> None:

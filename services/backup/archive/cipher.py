@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from services.backup.archive.manifest import ArchiveError
 from services.backup.failure import JobFailed
 
-TAG_BYTES: Final = 16
 MANIFEST: Final = (1 << 64) - 1
 """The part that is the manifest; frames are parts 0, 1, 2, ..."""
 _SALT_BYTES: Final = 32

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
+from services.runtime.redaction.arguments import GAP, ON, QUOTE, VALUE, is_password
 from services.runtime.redaction.lists import Within
 from services.runtime.redaction.rule import PatternRule, Rule
 from services.runtime.redaction.values import is_reference, looks_random
 
-_ON = r"[^\n;|&]{0,300}?"  # further on in the same command
-_GAP = r"[\s\x00]"
-_QUOTE = r"(?:[\"']\s{0,3}\+\s{0,3}[\"']|[\"'])?"  # also where code puts the command together
-_VALUE = _QUOTE + r"([^\s\x00\"'`;|&<>(){}$-][^\s\x00\"'`;|&<>(){}]{2,200})"
 _OPERAND = r"[\s\x00]+[^\s\x00-][^\s\x00]*"
 _NAMED = r"([^\s\x00\"'`;|&<>(){}\[\]$-][^\s\x00\"'`;|&<>(){}\[\],]{3,200})"
 _END = r"(?:[\s\x00\"'`,;&]|$)"
-
-
-def _is_password(value: str) -> bool:
-    return not is_reference(value)
 
 
 def _is_no_word(value: str) -> bool:
@@ -30,7 +23,7 @@ def _is_mixed(value: str) -> bool:
 
 # Programs by the option behind which their password stands.
 _BY_OPTION = "|".join(
-    rf"\b(?:{programs})(?:\.exe|\.py|\.rb)?{_GAP}{_ON}(?:{options}){_GAP}{{1,3}}"
+    rf"\b(?:{programs})(?:\.exe|\.py|\.rb)?{GAP}{ON}(?:{options}){GAP}{{1,3}}"
     for programs, options in (
         ("mongo(?:sh|dump|restore|export|import|stat|top|files)?|cypher-shell|cqlsh|crackmapexec|cme|nxc|netexec|evil-winrm|hydra|ncftp[a-z]*", "-p"),
         ("mosquitto_(?:pub|sub|rr)|ipmitool|bcp|[ot]sql|f?isql|sqsh", "-P"),
@@ -53,8 +46,8 @@ RULES: tuple[Rule, ...] = (
             *("ipmitool", "bcp", "osql", "tsql", "isql", "sqsh", "swaks", "mysql", "mariadb", "svn", "clickhouse", "rabbitmqctl", "nmcli", "pdftk"),
             *("aws_secret_access_key", "aws_session_token"),
         ),
-        rf"(?:{_BY_OPTION}){_VALUE}",
-        accepts=_is_password,
+        rf"(?:{_BY_OPTION}){VALUE}",
+        accepts=is_password,
         plain=True,
     ),
     # Of these, one command has two passwords or more.
@@ -62,10 +55,10 @@ RULES: tuple[Rule, ...] = (
         "client-passwords",
         "Contains a password on a command line.",
         ("snmp",),
-        rf"({_GAP}-[AX]{_GAP})",
+        rf"({GAP}-[AX]{GAP})",
         "\n;|&",
-        rf"{_GAP}-[AX]{_GAP}{{1,3}}{_VALUE}",
-        _is_password,
+        rf"{GAP}-[AX]{GAP}{{1,3}}{VALUE}",
+        is_password,
         program=r"\bsnmp[a-z]+",
         plain=True,
     ),
@@ -73,10 +66,10 @@ RULES: tuple[Rule, ...] = (
         "key-passwords",
         "Contains a password on a command line.",
         ("ssh-keygen", "keytool", "jarsigner"),
-        rf"({_GAP}-(?:[NP]|[a-z]{{3,9}}pass){_GAP})",
+        rf"({GAP}-(?:[NP]|[a-z]{{3,9}}pass){GAP})",
         "\n;|&",
-        rf"{_GAP}-(?:[NP]|[a-z]{{3,9}}pass){_GAP}{{1,3}}{_VALUE}",
-        _is_password,
+        rf"{GAP}-(?:[NP]|[a-z]{{3,9}}pass){GAP}{{1,3}}{VALUE}",
+        is_password,
         program=r"\b(?:ssh-keygen|keytool|jarsigner)",
         plain=True,
     ),
@@ -84,8 +77,8 @@ RULES: tuple[Rule, ...] = (
         "client-operand",
         "Contains a password on a command line.",
         ("isql", "net use", "net1 use", "net.exe use", "net\0use"),
-        rf"(?:\bisql(?:{_GAP}+-[^\s\x00]+)*(?:{_GAP}+[\w.]{{1,60}}){{2}}{_GAP}+"
-        rf"|(?i:\bnet1?(?:\.exe)?{_GAP}+use{_GAP}+(?:(?:[a-z]:|\*){_GAP}+)?\\{{2,4}}[^\s\x00]+{_GAP}+(?:/[^\s\x00]+{_GAP}+)*))"
+        rf"(?:\bisql(?:{GAP}+-[^\s\x00]+)*(?:{GAP}+[\w.]{{1,60}}){{2}}{GAP}+"
+        rf"|(?i:\bnet1?(?:\.exe)?{GAP}+use{GAP}+(?:(?:[a-z]:|\*){GAP}+)?\\{{2,4}}[^\s\x00]+{GAP}+(?:/[^\s\x00]+{GAP}+)*))"
         r"[\"']?([^\s\x00\"'`;|&<>(){}$*/-][^\s\x00\"'`;|&<>(){}]{2,200})",
         accepts=_is_no_word,
         plain=True,
@@ -94,39 +87,39 @@ RULES: tuple[Rule, ...] = (
         "store-account",
         "Contains the secret key of an object store.",
         tuple(f"{first}{gap}{second}" for first, second in (("alias", "set"), ("host", "add"), ("user", "add")) for gap in " \0"),
-        rf"\b(?:mc|mcli|mc\.exe)(?:{_GAP}+--?[^\s\x00]+)*{_GAP}+(?:(?:alias{_GAP}+set|config{_GAP}+host{_GAP}+add)(?:{_GAP}+--?[^\s\x00]+)*{_OPERAND}"
-        rf"|admin{_GAP}+user{_GAP}+add(?:{_GAP}+--?[^\s\x00]+)*){_OPERAND}{_OPERAND}{_GAP}+{_VALUE}",
-        accepts=_is_password,
+        rf"\b(?:mc|mcli|mc\.exe)(?:{GAP}+--?[^\s\x00]+)*{GAP}+(?:(?:alias{GAP}+set|config{GAP}+host{GAP}+add)(?:{GAP}+--?[^\s\x00]+)*{_OPERAND}"
+        rf"|admin{GAP}+user{GAP}+add(?:{GAP}+--?[^\s\x00]+)*){_OPERAND}{_OPERAND}{GAP}+{VALUE}",
+        accepts=is_password,
         plain=True,
     ),
     PatternRule(
         "client-account",
         "Contains a password on a command line.",
         ("curl", "http", "etcdctl", "lftp", "sqlplus", "impacket", "psexec", "wmiexec", "smbexec", "secretsdump", "docker"),
-        rf"(?:\bcurl\b{_GAP}{_ON}(?:--proxy-user|-U)(?:=|{_GAP}{{1,3}}){_QUOTE}[^\s:\"']{{1,60}}:"
-        rf"|\b(?:https?|xh){_GAP}{_ON}(?:-a|--auth)(?:=|{_GAP}{{1,3}}){_QUOTE}[^\s:\"']{{1,60}}:"
-        rf"|\betcdctl\b{_ON}{_GAP}--user(?:=|{_GAP}{{1,3}}){_QUOTE}[^\s:\"']{{1,60}}:"
-        rf"|\blftp\b{_ON}{_GAP}(?:-u|--user){_GAP}{{0,3}}{_QUOTE}[^\s,\"']{{1,60}},"
-        rf"|\bsqlplus(?:{_GAP}+-[a-zA-Z]+)*{_GAP}+{_QUOTE}[\w.]{{1,60}}/"
-        rf"|\b(?:impacket-[a-z]+|(?:ps|wmi|smb|at|dcom)exec(?:\.py)?|secretsdump(?:\.py)?){_GAP}{_ON}[\w.-]{{1,60}}(?:/[\w.-]{{1,60}})?:"
-        rf"|\b(?:docker|podman){_GAP}+login\b{_ON}{_GAP}-p)([^\s\x00\"'`;|&<>(){{}}$@-][^\s\x00\"'`;|&<>(){{}}@]{{2,200}})",
-        accepts=_is_password,
+        rf"(?:\bcurl\b{GAP}{ON}(?:--proxy-user|-U)(?:=|{GAP}{{1,3}}){QUOTE}[^\s:\"']{{1,60}}:"
+        rf"|\b(?:https?|xh){GAP}{ON}(?:-a|--auth)(?:=|{GAP}{{1,3}}){QUOTE}[^\s:\"']{{1,60}}:"
+        rf"|\betcdctl\b{ON}{GAP}--user(?:=|{GAP}{{1,3}}){QUOTE}[^\s:\"']{{1,60}}:"
+        rf"|\blftp\b{ON}{GAP}(?:-u|--user){GAP}{{0,3}}{QUOTE}[^\s,\"']{{1,60}},"
+        rf"|\bsqlplus(?:{GAP}+-[a-zA-Z]+)*{GAP}+{QUOTE}[\w.]{{1,60}}/"
+        rf"|\b(?:impacket-[a-z]+|(?:ps|wmi|smb|at|dcom)exec(?:\.py)?|secretsdump(?:\.py)?){GAP}{ON}[\w.-]{{1,60}}(?:/[\w.-]{{1,60}})?:"
+        rf"|\b(?:docker|podman){GAP}+login\b{ON}{GAP}-p)([^\s\x00\"'`;|&<>(){{}}$@-][^\s\x00\"'`;|&<>(){{}}@]{{2,200}})",
+        accepts=is_password,
         plain=True,
     ),
     PatternRule(
         "here-password",
         "Contains a password that is given to a program.",
         ("<<<",),
-        rf"(?:\bsudo\b{_ON}\s(?:-[a-zA-Z]*S|--stdin)\b|\b(?:kinit|su|vncpasswd|cryptsetup|ssh-add|smbpasswd)\b|--(?:password|passphrase)-?(?:stdin|fd)\b){_ON}"
-        rf"<<<\s{{0,3}}{_VALUE}",
-        accepts=_is_password,
+        rf"(?:\bsudo\b{ON}\s(?:-[a-zA-Z]*S|--stdin)\b|\b(?:kinit|su|vncpasswd|cryptsetup|ssh-add|smbpasswd)\b|--(?:password|passphrase)-?(?:stdin|fd)\b){ON}"
+        rf"<<<\s{{0,3}}{VALUE}",
+        accepts=is_password,
         plain=True,
     ),
     PatternRule(
         "password-option",
         "Contains a password on a command line.",
         ("password", "passwd", "passphrase"),
-        rf"{_GAP}--?[a-z_-]{{0,30}}(?:password|passwd|passphrase){_GAP}{{1,3}}{_VALUE}",
+        rf"{GAP}--?[a-z_-]{{0,30}}(?:password|passwd|passphrase){GAP}{{1,3}}{VALUE}",
         accepts=_is_no_word,
         plain=True,
     ),
@@ -153,7 +146,7 @@ RULES: tuple[Rule, ...] = (
         "Tells a password.",
         ("password", "passphrase", "passcode"),
         r"(?i)\b(?:password|passphrase|passcode)\s{1,3}(?:is|to|will\s+be|was)\s{1,3}(?:now\s+)?[\"'`]([^\s\"'`$]{4,200})[\"'`]",
-        accepts=_is_password,
+        accepts=is_password,
         plain=True,
     ),
     PatternRule(

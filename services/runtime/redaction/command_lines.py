@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from services.runtime.redaction.arguments import GAP, ON, VALUE, is_password
 from services.runtime.redaction.lists import Within
 from services.runtime.redaction.rule import PatternRule, Rule
 from services.runtime.redaction.values import is_reference, looks_random
-
-
-def _is_password(value: str) -> bool:
-    return not is_reference(value)
 
 
 def _is_no_word(value: str) -> bool:
@@ -16,12 +13,9 @@ def _is_no_word(value: str) -> bool:
     return not value.isalpha() and not is_reference(value)
 
 
-_ON = r"[^\n;|&]{0,300}?"  # further on in the same command
-_GAP = r"[\s\x00]"  # between arguments, also of a list of them
-_VALUE = r"(?:[\"']\s{0,3}\+\s{0,3}[\"']|[\"'])?([^\s\x00\"'`;|&<>(){}$-][^\s\x00\"'`;|&<>(){}]{2,200})"
 _READS_A_PASSWORD = (
-    rf"(?:sudo{_GAP}+(?:-\S+\s+)*)?(?:chpasswd|passwd|cryptsetup|smbpasswd|kinit|gpg\b{_ON}--passphrase-fd|sudo\b{_ON}\s-[a-zA-Z]*S"
-    rf"|gh\s+auth\s+login|[a-z][\w-]*\b{_ON}--(?:password|passphrase|token)-?(?:stdin|fd))\b"
+    rf"(?:sudo{GAP}+(?:-\S+\s+)*)?(?:chpasswd|passwd|cryptsetup|smbpasswd|kinit|gpg\b{ON}--passphrase-fd|sudo\b{ON}\s-[a-zA-Z]*S"
+    rf"|gh\s+auth\s+login|[a-z][\w-]*\b{ON}--(?:password|passphrase|token)-?(?:stdin|fd))\b"
 )
 
 RULES: tuple[Rule, ...] = (
@@ -53,25 +47,25 @@ RULES: tuple[Rule, ...] = (
             "rdesktop",
             "wpa_passphrase",
         ),
-        rf"(?:\b(?:mysql(?:dump|admin)?|mariadb(?:-dump)?)\b{_ON}{_GAP}-p|\bsshpass{_GAP}+-p\s{{0,3}}"
-        rf"|\b(?:docker|podman|buildah|skopeo|nerdctl|oras|registry|az|oc){_GAP}+login\b{_ON}{_GAP}(?:-p|--password)(?:=|{_GAP})"
-        rf"|\bredis-cli\b{_ON}{_GAP}(?:-a|--pass){_GAP}+|\bldap(?:search|modify|add|delete|passwd)\b{_ON}{_GAP}-w{_GAP}+"
-        rf"|{_GAP}--[a-z-]{{0,30}}pass(?:word|wd|phrase)?=|{_GAP}-pass(?:in|out)?{_GAP}+[\"']?pass:"
-        rf"|\b(?:useradd|usermod|adduser|groupadd)\b{_ON}{_GAP}(?:-[a-zA-Z]{{0,5}}p|--password)(?:=|{_GAP}+)"
-        rf"|\b(?:smb[a-z]+|rpcclient)\b{_ON}{_GAP}(?:-U|--user(?:name)?)(?:=|{_GAP}*)[\"']?[^\s%\"']{{1,100}}%"
-        rf"|\b(?:zip|unzip|zipcloak)\b{_ON}{_GAP}-P{_GAP}*|\b(?:7z[arz]?|rar|unrar)\b{_ON}{_GAP}-h?p|\bopenssl\b{_ON}{_GAP}-[kK]{_GAP}+"
-        rf"|\b(?:sqlcmd|bcp|osql){_GAP}(?:{_ON}{_GAP})?-P{_GAP}*|\b(?:keytool|jarsigner)\b{_ON}{_GAP}-(?:store|key|new|srcstore|deststore|srckey|destkey)pass{_GAP}+"
-        rf"|\b[xw]?l?freerdp3?\b{_ON}{_GAP}/p(?:assword)?:|\brdesktop\b{_ON}{_GAP}-p{_GAP}*|\bwpa_passphrase{_GAP}+[^\s\x00-]+{_GAP}+)" + _VALUE,
-        accepts=_is_password,
+        rf"(?:\b(?:mysql(?:dump|admin)?|mariadb(?:-dump)?)\b{ON}{GAP}-p|\bsshpass{GAP}+-p\s{{0,3}}"
+        rf"|\b(?:docker|podman|buildah|skopeo|nerdctl|oras|registry|az|oc){GAP}+login\b{ON}{GAP}(?:-p|--password)(?:=|{GAP})"
+        rf"|\bredis-cli\b{ON}{GAP}(?:-a|--pass){GAP}+|\bldap(?:search|modify|add|delete|passwd)\b{ON}{GAP}-w{GAP}+"
+        rf"|{GAP}--[a-z-]{{0,30}}pass(?:word|wd|phrase)?=|{GAP}-pass(?:in|out)?{GAP}+[\"']?pass:"
+        rf"|\b(?:useradd|usermod|adduser|groupadd)\b{ON}{GAP}(?:-[a-zA-Z]{{0,5}}p|--password)(?:=|{GAP}+)"
+        rf"|\b(?:smb[a-z]+|rpcclient)\b{ON}{GAP}(?:-U|--user(?:name)?)(?:=|{GAP}*)[\"']?[^\s%\"']{{1,100}}%"
+        rf"|\b(?:zip|unzip|zipcloak)\b{ON}{GAP}-P{GAP}*|\b(?:7z[arz]?|rar|unrar)\b{ON}{GAP}-h?p|\bopenssl\b{ON}{GAP}-[kK]{GAP}+"
+        rf"|\b(?:sqlcmd|bcp|osql){GAP}(?:{ON}{GAP})?-P{GAP}*|\b(?:keytool|jarsigner)\b{ON}{GAP}-(?:store|key|new|srcstore|deststore|srckey|destkey)pass{GAP}+"
+        rf"|\b[xw]?l?freerdp3?\b{ON}{GAP}/p(?:assword)?:|\brdesktop\b{ON}{GAP}-p{GAP}*|\bwpa_passphrase{GAP}+[^\s\x00-]+{GAP}+)" + VALUE,
+        accepts=is_password,
         plain=True,
     ),
     PatternRule(
         "argument-password",
         "Contains a password on a command line.",
         ("htpasswd", "vault", "net user", "net1 user", "net.exe user", "net\0user"),
-        rf"(?:\bhtpasswd(?:{_GAP}+-[a-zA-Z]+)*{_GAP}+-[a-zA-Z]*b[a-zA-Z]*(?:{_GAP}+-\S+)*(?:{_GAP}+[^-\s\x00;|&]+){{1,2}}{_GAP}+"
-        rf"|\bvault{_GAP}+login(?:{_GAP}+-[a-z-]+(?:=\S+)?)*{_GAP}+"
-        rf"|(?i:\bnet1?(?:\.exe)?{_GAP}+user{_GAP}+[^\s/]+{_GAP}+))"
+        rf"(?:\bhtpasswd(?:{GAP}+-[a-zA-Z]+)*{GAP}+-[a-zA-Z]*b[a-zA-Z]*(?:{GAP}+-\S+)*(?:{GAP}+[^-\s\x00;|&]+){{1,2}}{GAP}+"
+        rf"|\bvault{GAP}+login(?:{GAP}+-[a-z-]+(?:=\S+)?)*{GAP}+"
+        rf"|(?i:\bnet1?(?:\.exe)?{GAP}+user{GAP}+[^\s/]+{GAP}+))"
         r"[\"']?([^\s\x00\"'`;|&<>(){}$*/=-][^\s\x00\"'`;|&<>(){}=]{2,200})(?:[\s\x00\"';|&]|$)",
         accepts=_is_no_word,
         plain=True,
@@ -83,7 +77,7 @@ RULES: tuple[Rule, ...] = (
         r"(?:\b(?:echo|printf|print)\s+(?:-[a-zA-Z]+\s+)*[\"']?(?:[\w.-]{1,64}:)?([^\s\"'`;|&<>(){}$-][^\s\"'`;|&<>(){}]{2,200})"
         rf"[\"']?(?:\s+[^\s|;&]{{1,60}})?\s*\|\s*{_READS_A_PASSWORD}"
         r"|\b(?:chpasswd|passwd)\b[^\n;|&]{0,100}<<<?-?\s*(?:[\"']?\w+[\"']?\n)?[\"']?(?:[\w.-]{1,64}:)([^\s\"'`;|&<>(){}$-][^\s\"'`;|&<>(){}]{2,200}))",
-        accepts=_is_password,
+        accepts=is_password,
         plain=True,
     ),
     Within(
@@ -93,7 +87,7 @@ RULES: tuple[Rule, ...] = (
         r"\bsecrets?[\s\x00]",
         ";|&",
         r"--from-literal(?:=|[\s\x00]+)[\"']?[\w.-]+=[\"']?([^\s\x00\"'`<>(){}$][^\s\x00\"'`<>(){}]{2,200})",
-        _is_password,
+        is_password,
         plain=True,
     ),
     Within(

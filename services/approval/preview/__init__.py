@@ -5,7 +5,7 @@ Everything in a preview is masked, and the whole of it bounded: what is cut says
 
 from __future__ import annotations
 
-from services.approval.preview.build import Presented, Shown, mask, present, preview_of
+from services.approval.preview.build import Shown, mask, preview_of
 from services.approval.preview.later import add_preview, can_wait
 
-__all__ = ["Presented", "Shown", "add_preview", "can_wait", "mask", "present", "preview_of"]
+__all__ = ["Shown", "add_preview", "can_wait", "mask", "preview_of"]

@@ -41,13 +41,6 @@ class Shown:
     assessment: risk.Assessment
 
 
-@dataclass(frozen=True, slots=True)
-class Presented(Shown):
-    """What people see of actions."""
-
-    preview: approval_pb2.Preview
-
-
 def mask(actions: Sequence[action_pb2.Action], found: risk.Assessment) -> Shown:
     """Actions that were assessed, as people see them."""
     shown = [redacted(action) for action in actions]
@@ -55,12 +48,6 @@ def mask(actions: Sequence[action_pb2.Action], found: risk.Assessment) -> Shown:
         return Shown(shown, found)
     masked = _all_masked(actions, shown)
     return Shown(shown, replace(found, factors=tuple(_placed(factor, masked) for factor in found.factors)))
-
-
-def present(actions: Sequence[action_pb2.Action], context: risk_pb2.ActionContext, found: risk.Assessment) -> Presented:
-    """What people see of actions that were assessed in a context."""
-    shown = mask(actions, found)
-    return Presented(shown.actions, shown.assessment, preview_of(actions, shown, context))
 
 
 def preview_of(

@@ -10,13 +10,14 @@ import pytest
 from harness.approval.v1 import approval_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from services.approval import convert, risk
-from services.approval.preview import Presented, build, consequences, files, present
+from services.approval.preview import build, consequences, files
 from services.approval.preview.consequences import Undo
 from services.approval.preview.masking import Masked
 from services.approval.risk import scoring
 from services.approval.risk.modifiers import IRREVERSIBLE
 from services.approval.risk.rules import BUILTIN
 from services.runtime.redaction import redact
+from tests.unit.approval.preview.presenting import Presented, present
 
 TOKEN = "ghp_q8Zr4vB1xWm2Kd9Tf6Ys3Hn7Lc5Pj0Ga1E2U"
 BODY = "q8Zr4vB1xWm2Kd9T" * 4

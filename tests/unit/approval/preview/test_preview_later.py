@@ -12,9 +12,10 @@ from services.approval import convert
 from services.approval.facts import facts_of
 from services.approval.judge import judge
 from services.approval.policy import ALL_TYPES, Policy
-from services.approval.preview import add_preview, present
+from services.approval.preview import add_preview
 from services.approval.preview.later import MAX_BYTES
 from services.approval.risk import Level
+from tests.unit.approval.preview.presenting import present
 
 TOKEN = "ghp_q8Zr4vB1xWm2Kd9Tf6Ys3Hn7Lc5Pj0Ga1E2U"
 OPEN = Policy(enabled=True, max_level=Level.HIGH, allowed_types=ALL_TYPES)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from harness.approval.v1 import approval_pb2, risk_pb2
 from harness.common.v1 import action_pb2
 from services.approval import convert, risk
-from services.approval.preview import add_preview, can_wait, present
+from services.approval.preview import add_preview, can_wait
 from services.approval.preview.budget import MAX_BYTES
 from services.runtime.redaction import redact
+from tests.unit.approval.preview.presenting import present
 
 PIECES = [
     *("rm -rf build", "cd sub && ", "; ", " | sh", "git reset --hard", "curl https://example.com/x", "../a/..", "~/x"),

@@ -7,11 +7,12 @@ from typing import Any
 import grpc
 import pytest
 
-from harness.approval.v1 import approval_pb2, audit_pb2, remembered_pb2, risk_pb2
+from harness.approval.v1 import approval_pb2, audit_pb2, remembered_pb2
 from harness.common.v1 import access_pb2, action_pb2
 from harness.common.v1.action_pb2 import Action, CommandAction
 from motherharness import Client, HarnessError, StepContext, Worker
 from motherharness.devstack import Stack
+from tests.e2e.asking import ask_two
 from tests.e2e.conftest import ENVIRONMENT
 from tests.e2e.flows import effects, end, history, pending, reason, risky, shell, start, statuses, until, workplace
 
@@ -55,21 +56,12 @@ async def test_two_people_of_a_quorum_agree_before_anything_runs(
     own_stack: Stack,
 ) -> None:
     place = workplace(own_stack.root)
+    await ask_two(own_stack, action_pb2.ENVIRONMENT_STAGING)
     async with (
-        Client(own_stack.connection("root")) as root,
         Client(own_stack.connection("alice")) as alice,
         Client(own_stack.connection("bob")) as bob,
         Client(own_stack.connection("carol", "approver")) as carol,
     ):
-        policy = await root.get_policy(action_pb2.ENVIRONMENT_STAGING)
-        policy.rules.add(
-            id="two-people",
-            outcome=risk_pb2.POLICY_OUTCOME_HUMAN,
-            when="assessment.level >= MEDIUM",
-            explanation="Two people look at what is risky.",
-            quorum=[approval_pb2.Seat(role=access_pb2.ROLE_APPROVER, count=2)],
-        )
-        await root.update_policy(policy)
         project = await alice.create_project("two people", environment=action_pb2.ENVIRONMENT_STAGING)
         task = await alice.create_task(project.id, "clean", plan={"steps": [dict(risky("clean", place))]})
         run = await alice.start_run(task.id)

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette import routing
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from services.gateway.bindings import bindings_of
 from services.gateway.health import Health
@@ -29,7 +31,7 @@ def build(
     channels: Mapping[str, grpc.aio.Channel],
     health: Health,
     draining: asyncio.Event,
-    documents: Sequence[BaseRoute] = (),
+    documents: Sequence[Route] = (),
 ) -> Starlette:
     """Put the application together.
 
@@ -45,11 +47,7 @@ def build(
         ConfigurationError: a rule is wrong, two bind the same, or a service has no channel.
     """
     bindings = bindings_of(services)
-    routes: list[BaseRoute] = [
-        Route("/health", health.answer),
-        Route("/metrics", _metrics),
-        *documents,
-    ]
+    routes = [Route("/health", health.answer), Route("/metrics", _metrics), *documents]
     middleware = []
     if settings.gateway_cors_origins:
         middleware.append(
@@ -61,12 +59,33 @@ def build(
                 expose_headers=["x-request-id", "retry-after"],
             )
         )
-    app = Starlette(routes=routes, middleware=middleware)
-    # What no route takes, and not a route for every path: those do not match a path with a line's end in it.
-    app.router.default = Transcoder(settings, bindings, channels, draining)
-    # A path that ends in a slash is another path.
-    app.router.redirect_slashes = False
+    app = Starlette(middleware=middleware)
+    app.router = _Routes(routes, Transcoder(settings, bindings, channels, draining))
     return app
+
+
+class _Routes(routing.Router):
+    """Routes, and the calls for whatever no route takes: not as a route for every path, which would be none for one
+    with a line's end in it.
+
+    Routes are compared with a path one after the other; a call has to wait for that only if it begins as a route does.
+    """
+
+    def __init__(self, routes: Sequence[Route], calls: Transcoder) -> None:
+        # A path that ends in a slash is another path.
+        super().__init__(routes=routes, redirect_slashes=False, default=calls)
+        self._heads = {_head(route.path) for route in routes}
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _head(scope["path"]) in self._heads:
+            await super().app(scope, receive, send)
+        else:
+            await self.default(scope, receive, send)
+
+
+def _head(path: str) -> str:
+    """The part of a path up to its second slash."""
+    return path[1:].partition("/")[0]
 
 
 async def _metrics(_request: Request) -> Response:

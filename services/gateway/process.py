@@ -10,7 +10,7 @@ from typing import Any, Self
 import grpc
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
-from starlette.routing import BaseRoute
+from starlette.routing import Route
 
 from services.gateway.app import build
 from services.gateway.contracts import generated_services, owner_of
@@ -48,7 +48,7 @@ class Gateway:
         *,
         services: Sequence[ServiceDescriptor] | None = None,
         upstreams: Mapping[str, str] | None = None,
-        documents: Sequence[BaseRoute] = (),
+        documents: Sequence[Route] = (),
     ) -> None:
         self.settings = settings
         self.address = ""
@@ -118,7 +118,7 @@ class Gateway:
         await self.drain()
 
 
-async def serve(settings: GatewaySettings, documents: Sequence[BaseRoute] = ()) -> None:
+async def serve(settings: GatewaySettings, documents: Sequence[Route] = ()) -> None:
     """Serve until SIGTERM or SIGINT, then drain and return; a second signal stops at once.
 
     Raises:

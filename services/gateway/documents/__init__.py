@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starlette.routing import BaseRoute
+from starlette.routing import Route
 
 from services.gateway.documents import page
 from services.gateway.documents.files import folder, openapi
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["routes", "routes_of"]
 
 
-def routes(settings: GatewaySettings) -> list[BaseRoute]:
+def routes(settings: GatewaySettings) -> list[Route]:
     """The routes of the documents that belong to this version of the contracts; none if they are not to be served.
 
     Raises:
@@ -34,7 +34,7 @@ def routes(settings: GatewaySettings) -> list[BaseRoute]:
     return routes_of(folder()) if settings.gateway_documents else []
 
 
-def routes_of(documents: Path) -> list[BaseRoute]:
+def routes_of(documents: Path) -> list[Route]:
     """The same for the documents in a folder, such as those of other contracts.
 
     Raises:

@@ -51,7 +51,7 @@ dev: setup ## Run the whole suite here; print ports, tokens and grpcurl lines to
 # Processes that share the tests out among themselves; each starts the Redis and the services that its tests want.
 WORKERS := auto
 .PHONY: test
-test: setup ## Run all tests but the long fault test; PYTEST="-k name" narrows it, WORKERS=0 is one process
+test: setup ## Run the tests, but for those of the three targets below; PYTEST="-k name" narrows it, WORKERS=0 is one process
 	@$(BIN)/pytest tests -q -m "not faults and not documents and not compat" --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST)
 
 # How often to kill, in each of the tests; empty is what each has, some 15 to 60.

@@ -93,7 +93,7 @@ check: setup ## Format, lint, types, layering, contracts, generated code
 	$(BIN)/ruff check .
 	$(BIN)/mypy services sdk tests benchmarks tools
 	$(BIN)/lint-imports
-	$(BIN)/python tools/contracts.py check
+	$(BIN)/python -m tools.contracts check
 
 .PHONY: format
 format: setup ## Format the code, and fix what ruff can fix
@@ -102,15 +102,15 @@ format: setup ## Format the code, and fix what ruff can fix
 
 .PHONY: generate
 generate: setup ## Write gen/ from protos/ (needs Go)
-	@$(BIN)/python tools/contracts.py generate
+	@$(BIN)/python -m tools.contracts generate
 
 .PHONY: baseline
 baseline: setup ## Accept the contracts as released: `make check` refuses changes that break them
-	@$(BIN)/python tools/contracts.py baseline
+	@$(BIN)/python -m tools.contracts baseline
 
 .PHONY: protodeps
 protodeps: setup ## Lay third-party .proto files out for editors and for buf by hand
-	@$(BIN)/python tools/contracts.py protodeps
+	@$(BIN)/python -m tools.contracts protodeps
 
 .PHONY: bench
 bench: setup ## Measure steps through the real processes; prints JSON lines

@@ -1,9 +1,9 @@
 """Everything made from `protos/`: the compiled image, the generated code, lint and the breaking check.
 
-    python tools/contracts.py generate     write gen/ (needs Go: OpenAPI, and the pinned validate.proto)
-    python tools/contracts.py check        lint, breaking changes, and whether gen/ is what generate writes
-    python tools/contracts.py baseline     accept the contracts as released: later changes must not break them
-    python tools/contracts.py protodeps    lay third-party .proto files out under .build/ for buf and editors
+    python -m tools.contracts generate     write gen/ (needs Go: OpenAPI, and the pinned validate.proto)
+    python -m tools.contracts check        lint, breaking changes, and whether gen/ is what generate writes
+    python -m tools.contracts baseline     accept the contracts as released: later changes must not break them
+    python -m tools.contracts protodeps    lay third-party .proto files out under .build/ for buf and editors
 
 One compiler (grpcio-tools' protoc) makes one image, with or without Go, and buf lints, compares and generates
 from it. The only third-party file that no Python package carries is buf/validate/validate.proto: with Go it
@@ -25,12 +25,10 @@ import google.api
 import yaml
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from tools.openapi import contract, v31
+from tools.openapi.finish import finish
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from tools.openapi import contract, v31  # noqa: E402
-from tools.openapi.finish import finish  # noqa: E402
-
 BUILD = ROOT / ".build"
 PROTODEPS = BUILD / "protodeps"
 IMAGE = BUILD / "image.binpb"
